@@ -1,0 +1,381 @@
+package opossum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"opossum/internal/eventfile"
+	"opossum/internal/index"
+	"opossum/internal/sequencer"
+	"opossum/ledger"
+	"opossum/materializer"
+	"opossum/query"
+	"opossum/recovery"
+	"opossum/wal"
+)
+
+// Engine is an open event store. It owns its directory until Close. All methods are safe for concurrent use.
+type Engine struct {
+	dir    string
+	opts   Options
+	logger *slog.Logger
+
+	lock   *flock.Flock
+	files  *eventfile.Store
+	log    *wal.Log
+	ledger *ledger.Ledger
+	seq    *sequencer.Sequencer
+	mat    *materializer.Materializer
+	reads  *query.Executor
+	report RecoveryReport
+
+	poison atomic.Pointer[error]
+	disk   struct { // what ledger.json says; the materializer writes it while the engine is open, Close at the end
+		sync.Mutex
+		state ledger.State
+	}
+	closing struct {
+		sync.Once
+		err error
+	}
+	closed   atomic.Bool
+	watchdog sync.WaitGroup
+	quit     chan struct{}
+}
+
+// hooks are where tests reach into an engine.
+type hooks struct {
+	wal         wal.Options
+	snapshotted func()
+	free        func() (uint64, error)
+}
+
+// Open opens the store in dir, which is created if it does not exist, and takes its lock. nil opts are safe defaults. After a crash it
+// recovers first: Recovery tells what it found.
+//
+// Errors: ErrInvalidOption; ErrLocked (names the owner's pid); ErrNotStore if dir holds other things; ErrVersion if a newer version
+// wrote it; ErrReadOnly if it cannot be written to; ErrCorrupt if acknowledged events are damaged or missing, naming file and offset.
+func Open(dir string, opts *Options) (*Engine, error) { return open(dir, opts, hooks{}) }
+
+func open(dir string, opts *Options, h hooks) (*Engine, error) {
+	o := opts.filled()
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("opossum: open: %w", err)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opossum: open: %w", err)
+	}
+	e := &Engine{dir: abs, opts: o, logger: o.Logger, quit: make(chan struct{})}
+	if err := e.open(h); err != nil {
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			err = fmt.Errorf("%w: %w", ErrReadOnly, err)
+		}
+		return nil, fmt.Errorf("opossum: open %s: %w", abs, err)
+	}
+	return e, nil
+}
+
+// open goes from the bottom of the house to the top: lock, files, recovery, log, index, sequencer, materializer. What was opened is
+// closed again if a later step fails.
+func (e *Engine) open(h hooks) (err error) {
+	start := time.Now()
+	var undo []func() error
+	defer func() {
+		if err != nil {
+			for i := len(undo) - 1; i >= 0; i-- {
+				err = errors.Join(err, undo[i]())
+			}
+		}
+	}()
+	if err := makeDir(e.dir); err != nil {
+		return err
+	}
+	if err := checkForeign(e.dir); err != nil {
+		return err
+	}
+	if e.lock, err = lock(filepath.Join(e.dir, recovery.LockFile)); err != nil {
+		return err
+	}
+	undo = append(undo, e.lock.Unlock)
+	if e.files, err = eventfile.Open(filepath.Join(e.dir, recovery.EventsDir)); err != nil {
+		return err
+	}
+	undo = append(undo, e.files.Close)
+	opened, err := e.recover()
+	if err != nil {
+		return err
+	}
+	e.disk.state = opened.Ledger
+
+	id := wal.StoreID(opened.Ledger.Store)
+	recent, places := index.NewRecent(0), index.NewPlaces(opened.Report.Materialized)
+	backlog, err := recovery.Load(e.dir, opened, e.files, recent, places)
+	if err != nil {
+		return err
+	}
+	h.wal.Logger = e.logger
+	if e.log, err = wal.Open(filepath.Join(e.dir, recovery.WALDir), id, opened.Live, opened.Tail, opened.TailNo, h.wal); err != nil {
+		return err
+	}
+	e.report = opened.Report
+	e.report.Took = time.Since(start)
+	e.ledger = ledger.New(e.report.Materialized, e.report.Head)
+	e.start(id.Seed(), recent, places, backlog, h)
+	e.logger.Info("opossum: opened", "dir", e.dir, "report", e.report.String())
+	return nil
+}
+
+// start sets the parts in motion. From here on nothing fails.
+func (e *Engine) start(seed uint64, recent *index.Recent, places *index.Places, backlog uint64, h hooks) {
+	free := h.free
+	if free == nil {
+		free = func() (uint64, error) { return freeBytes(e.dir) }
+	}
+	if e.opts.MinFreeBytes < 0 {
+		free = func() (uint64, error) { return 1 << 62, nil }
+	}
+	e.seq = sequencer.New(sequencer.Config{
+		Log: e.log, Ledger: e.ledger, Recent: recent, Places: places, Seed: seed,
+		Flush: e.opts.Flush, Limits: e.opts.limits(), Free: free,
+		Clock: e.opts.Clock, Logger: e.logger,
+		ID: e.idOf, Poisoned: e.poisoned, Snapshotted: h.snapshotted,
+	})
+	e.seq.Backlog(backlog)
+	e.reads = query.New(query.Config{
+		Ledger: e.ledger, View: e.seq.View(), Places: places, Log: e.log, Files: e.files, Seed: seed,
+	})
+	e.mat = materializer.New(materializer.Config{
+		Ledger: e.ledger, Log: e.log, Places: places, Files: e.files, Seed: seed, Logger: e.logger,
+		Checkpoint: e.checkpoint, Filed: e.seq.Filed, NoSpace: e.seq.NoSpace,
+		Busy: e.seq.Busy, Held: e.seq.Held, Failed: e.seq.Poison,
+	})
+	e.mat.Start()
+	e.watchdog.Go(e.watch)
+}
+
+// recover inspects and decides twice if need be: what looks like a clean close may be read from the page cache, but where
+// anything has to be judged, the disk is asked.
+func (e *Engine) recover() (recovery.Opened, error) {
+	var state recovery.State
+	var plan recovery.Plan
+	for _, fromDisk := range []bool{false, true} {
+		var err error
+		if state, err = recovery.Inspect(e.dir, e.files, fromDisk); err != nil {
+			return recovery.Opened{}, err
+		}
+		if plan, err = recovery.Decide(state); err != nil {
+			return recovery.Opened{}, err
+		}
+		if plan.Outcome != recovery.Recovered {
+			break
+		}
+	}
+	if plan.Outcome == recovery.Recovered {
+		e.logger.Warn("opossum: recovering", "dir", e.dir, "plan", plan.String())
+	}
+	return recovery.Apply(e.dir, state, plan, e.files, e.opts.Flush.Relaxed(), time.Now())
+}
+
+// makeDir creates dir with its parents, and makes the new name durable: an event is no safer than the directory that it is in.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return recovery.SyncDir(filepath.Dir(dir))
+}
+
+// checkForeign refuses a directory of other things before anything is put into it.
+func checkForeign(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	return recovery.CheckNames(dir, entries)
+}
+
+// Append appends the events atomically: all of them, at adjacent positions, or none. It returns the position of the last one, when
+// they are durable (see Flush). With a condition it appends only if the condition holds at that very moment.
+//
+// It keeps no reference to its arguments. Encoded, the events of one append may have 16 MiB.
+//
+// Repeating an append is safe if its events have IDs and its condition matches one of them: an append that is found to have
+// happened before returns its position again. (A condition that does not match its own events cannot tell; put a tag for
+// the purpose into the events and into FailIfExists.)
+//
+// The end of ctx before the append is staged means "not written"; after that the error Is both ctx's and ErrOutcomeUnknown.
+//
+// Errors: ErrNoEvents, ErrInvalidEvent, ErrTooLarge, ErrInvalidQuery: the input; ErrConditionFailed, ErrAlreadyExists: the
+// condition, with a *ConditionFailedError; ErrDiskFull, ErrPoisoned, ErrClosed: certainly not written; ErrOutcomeUnknown.
+func (e *Engine) Append(ctx context.Context, events []Event, cond *Condition, opts ...AppendOption) (Position, error) {
+	return e.seq.Append(ctx, events, cond)
+}
+
+// Read returns a view of the events that match q, within o, pinned at the present head: whatever is appended while it is
+// iterated, and however many items the query has, it shows one moment. Its Head is a safe After for a condition.
+// Errors: ErrInvalidQuery, ErrClosed, ctx's.
+func (e *Engine) Read(ctx context.Context, q Query, o ReadOptions) (*View, error) {
+	return e.reads.Read(ctx, q, o)
+}
+
+// ReadLast returns the newest event that matches q. The error Is ErrNotFound if there is none.
+func (e *Engine) ReadLast(ctx context.Context, q Query) (SequencedEvent, error) {
+	return e.reads.ReadLast(ctx, q)
+}
+
+// Subscribe returns the events that match q after a position: first those that exist, then those that come, without gap,
+// duplicate or polling. Errors: ErrInvalidQuery, ErrClosed, ctx's.
+func (e *Engine) Subscribe(ctx context.Context, q Query, after Position) (*Subscription, error) {
+	return e.reads.Subscribe(ctx, q, after)
+}
+
+// Head returns the highest readable position, 0 when the store is empty.
+func (e *Engine) Head() Position { return e.ledger.Get(ledger.Visible) }
+
+// Materialized returns the highest checkpointed position: up to here every event is durably in its file.
+func (e *Engine) Materialized() Position { return e.ledger.Get(ledger.Materialized) }
+
+// WaitMaterialized returns when everything up to p is filed and checkpointed. It prompts both: filing then goes ahead of appends.
+// Errors: ctx's, ErrClosed, ErrPoisoned.
+func (e *Engine) WaitMaterialized(ctx context.Context, p Position) error {
+	if e.ledger.Get(ledger.Materialized) >= p {
+		return nil
+	}
+	if err := e.Sync(ctx); err != nil { // only what is durable is filed
+		return err
+	}
+	if err := e.mat.Wait(ctx, p); err != nil {
+		return fmt.Errorf("opossum: wait materialized: %w", err)
+	}
+	return nil
+}
+
+// Sync returns when everything acknowledged before the call is durable. By default that is so already.
+// Errors: ctx's, ErrClosed, ErrPoisoned.
+func (e *Engine) Sync(ctx context.Context) error {
+	if e.closed.Load() {
+		return fmt.Errorf("opossum: sync: %w", ErrClosed)
+	}
+	return e.seq.Sync(ctx)
+}
+
+// Recovery returns what Open found and did.
+func (e *Engine) Recovery() RecoveryReport { return e.report }
+
+// StoreID returns the identity of the store, made when it was created, as text.
+func (e *Engine) StoreID() string { return e.disk.state.Store.String() }
+
+// Dir returns the absolute path of the store's directory.
+func (e *Engine) Dir() string { return e.dir }
+
+// PauseFiling returns when no event file is being written, and none will be until resume is called, any number of times, or the
+// engine is closed: for measurements, and for tools that copy the files. Appends go on until MaxLag.
+func (e *Engine) PauseFiling(ctx context.Context) (resume func(), err error) {
+	return e.mat.Pause(ctx)
+}
+
+// Close commits what is staged, checkpoints what is filed, records the clean end, and releases the directory. It does not
+// wait for the backlog: the next Open goes on with it. Iterators yield ErrClosed from now on. Close is idempotent; a poisoned
+// engine closes without a checkpoint, and recovers at the next Open.
+func (e *Engine) Close() error {
+	e.closing.Do(func() {
+		e.closed.Store(true)
+		if err := e.close(); err != nil {
+			e.closing.err = fmt.Errorf("opossum: close: %w", err)
+		}
+	})
+	return e.closing.err
+}
+
+// close goes from the top of the house to the bottom.
+func (e *Engine) close() error {
+	e.seq.Close()
+	close(e.quit)
+	e.watchdog.Wait()
+	errs := []error{e.cleanEnd()}
+	e.ledger.Fail(ErrClosed) // no number moves any more
+	e.reads.Close()
+	return errors.Join(append(errs, e.log.Close(), e.files.Close(), e.lock.Unlock())...)
+}
+
+// cleanEnd stops filing and writes the witness of a clean close, unless something failed before: then nothing is
+// promised that recovery has not looked at.
+func (e *Engine) cleanEnd() error {
+	if e.poison.Load() != nil {
+		e.mat.Abort()
+		_ = e.mat.Stop() // the error is the poison, which was reported when it happened
+		return nil
+	}
+	syncErr := error(nil)
+	if e.opts.Flush.Relaxed() {
+		syncErr = e.log.Sync()
+	}
+	if err := errors.Join(syncErr, e.mat.Stop()); err != nil || e.poison.Load() != nil {
+		return err
+	}
+	e.disk.Lock()
+	defer e.disk.Unlock()
+	e.disk.state.Clean = recovery.EndOf(e.log.Witness())
+	return ledger.Store(e.dir, e.disk.state)
+}
+
+// checkpoint makes s durable as Materialized.
+func (e *Engine) checkpoint(s Position) error {
+	e.disk.Lock()
+	defer e.disk.Unlock()
+	next := e.disk.state
+	next.Materialized = s
+	if err := ledger.Store(e.dir, next); err != nil {
+		return err
+	}
+	e.disk.state = next
+	return nil
+}
+
+// poisoned is called once, with the first error after which nothing more may be written.
+func (e *Engine) poisoned(err error) {
+	e.poison.Store(&err)
+	e.mat.Abort()
+	e.logger.Error("opossum: poisoned, no append succeeds until the store is opened again", "error", err)
+}
+
+// idOf returns the ID of the event at p.
+func (e *Engine) idOf(p Position) ([16]byte, error) {
+	ev, err := e.reads.At(p)
+	return ev.Event.ID, err
+}
+
+// watch says so when a commit does not return. There is nothing else to be done about a disk that hangs.
+func (e *Engine) watch() {
+	tick := time.NewTicker(stallAfter / 2)
+	defer tick.Stop()
+	said := false
+	for {
+		select {
+		case <-e.quit:
+			return
+		case now := <-tick.C:
+			d := e.seq.Stalled(now)
+			if d < stallAfter {
+				said = false
+			} else if !said {
+				said = true
+				e.logger.Warn("opossum: a write or sync of the log does not return", "for", d)
+			}
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package opossum
+
+import "opossum/dcb"
+
+// Sentinels for errors.Is; their contracts stand in package dcb, with narrower ones for each way in which an
+// event or a query can be invalid.
+var (
+	ErrConditionFailed = dcb.ErrConditionFailed
+	ErrAlreadyExists   = dcb.ErrAlreadyExists
+	ErrInvalidEvent    = dcb.ErrInvalidEvent
+	ErrInvalidQuery    = dcb.ErrInvalidQuery
+	ErrInvalidOption   = dcb.ErrInvalidOption
+	ErrNoEvents        = dcb.ErrNoEvents
+	ErrTooLarge        = dcb.ErrTooLarge
+	ErrNotFound        = dcb.ErrNotFound
+	ErrClosed          = dcb.ErrClosed
+	ErrLocked          = dcb.ErrLocked
+	ErrReadOnly        = dcb.ErrReadOnly
+	ErrNotStore        = dcb.ErrNotStore
+	ErrVersion         = dcb.ErrVersion
+	ErrPoisoned        = dcb.ErrPoisoned
+	ErrOutcomeUnknown  = dcb.ErrOutcomeUnknown
+	ErrDiskFull        = dcb.ErrDiskFull
+	ErrCorrupt         = dcb.ErrCorrupt
+)
+
+// Details for errors.As.
+type (
+	ConditionFailedError = dcb.ConditionFailedError
+	CorruptError         = dcb.CorruptError
+)

@@ -1,0 +1,61 @@
+package eventfile
+
+import (
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// readRegular returns the content of the regular file at path, in buf if that has room. It follows no link and does not wait
+// for the other end of a pipe. Plain system calls take a quarter off the time of package os, which makes more of them.
+func readRegular(path string, buf []byte) ([]byte, error) {
+	var fd int
+	err := uninterrupted(func() (err error) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		return err
+	})
+	switch {
+	case err == unix.ELOOP || err == unix.ENXIO: // a link; a socket or a device without a driver
+		return nil, errNotRegular
+	case err != nil:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd) // nothing was written: there is no error to report
+	text, err := readDescriptor(fd, buf)
+	if err != nil && err != errNotRegular && err != errTooLong {
+		err = &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return text, err
+}
+
+func readDescriptor(fd int, buf []byte) ([]byte, error) {
+	var st unix.Stat_t
+	if err := uninterrupted(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errNotRegular
+	}
+	buf, err := room(buf, st.Size)
+	if err != nil {
+		return nil, err
+	}
+	return fill(fd, buf)
+}
+
+// fill reads until the end of the file or of buf, which has one byte to spare. A file that grows meanwhile fails its checksum.
+func fill(fd int, buf []byte) ([]byte, error) {
+	for n := 0; ; {
+		got, err := unix.Read(fd, buf[n:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, err
+		}
+		n += got
+		if got == 0 || n == len(buf) || n == len(buf)-1 {
+			return buf[:n], nil
+		}
+	}
+}

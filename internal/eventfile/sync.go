@@ -1,0 +1,106 @@
+package eventfile
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"opossum/dcb"
+)
+
+// Sync makes durable what every Write that has returned has written, names and directories included.
+//
+// Where syncfs reports errors (Linux since 5.8) it is one syncfs of the file system that holds the directory; elsewhere
+// each file and each directory is synced by itself. There, an I/O error that the system met while nobody had the file open
+// can go unnoticed; that is the best that such a system offers.
+//
+// A failed Sync is final: the system has dropped what it could not write and would call the next sync a success. Every
+// later Sync therefore returns the same error. Open a new Store and write everything since the last successful Sync again.
+func (s *Store) Sync() error {
+	s.syncs.Lock()
+	defer s.syncs.Unlock()
+	if s.syncs.failed != nil {
+		return s.syncs.failed
+	}
+	if s.closed.Load() {
+		return &fs.PathError{Op: "sync", Path: s.dir, Err: fs.ErrClosed}
+	}
+	if s.perFile {
+		s.syncs.failed = s.syncEach(s.pending.take())
+	} else {
+		s.syncs.failed = s.syncfs()
+	}
+	return s.syncs.failed
+}
+
+// pending are the positions written and not yet synced. Only the way that syncs file by file keeps them.
+type pending struct {
+	sync.Mutex
+	positions map[dcb.Position]struct{}
+}
+
+func (p *pending) add(pos dcb.Position) {
+	p.Lock()
+	defer p.Unlock()
+	if p.positions == nil {
+		p.positions = make(map[dcb.Position]struct{})
+	}
+	p.positions[pos] = struct{}{}
+}
+
+func (p *pending) take() []dcb.Position {
+	p.Lock()
+	defer p.Unlock()
+	out := slices.Sorted(maps.Keys(p.positions))
+	p.positions = nil
+	return out
+}
+
+// maxSyncs is how many files are synced at a time: enough for the file system to put many into one commit of its journal.
+const maxSyncs = 32
+
+func (s *Store) syncEach(written []dcb.Position) error {
+	files, dirs := s.toSync(written)
+	if err := syncAll(files, os.O_RDWR); err != nil { // Windows syncs only what is open for writing
+		return err
+	}
+	if runtime.GOOS == "windows" { // which cannot sync a directory, and logs changes of names by itself
+		return nil
+	}
+	return syncAll(dirs, os.O_RDONLY)
+}
+
+// toSync lists what must be synced for the files of the ascending positions: the files, then their shards, the directory and
+// its parent. The last two are always included, because a killed process may have made a directory and never synced it.
+func (s *Store) toSync(written []dcb.Position) (files, dirs []string) {
+	if len(written) == 0 {
+		return nil, nil
+	}
+	for _, p := range written {
+		files = append(files, s.path(p))
+		dirs = append(dirs, s.shardPath(shardOf(p)))
+	}
+	return files, append(slices.Compact(dirs), s.dir, filepath.Dir(s.dir))
+}
+
+func syncAll(paths []string, flag int) error {
+	var g errgroup.Group
+	g.SetLimit(maxSyncs)
+	for _, path := range paths {
+		g.Go(func() error {
+			f, err := os.OpenFile(path, flag, 0)
+			if err != nil {
+				return err
+			}
+			return errors.Join(f.Sync(), f.Close())
+		})
+	}
+	return g.Wait()
+}

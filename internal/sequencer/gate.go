@@ -1,0 +1,181 @@
+package sequencer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"opossum/dcb"
+	"opossum/ledger"
+)
+
+// fileBytes is what a filed event costs beside its bytes: at most a block and an inode.
+const fileBytes = 4096 + 512
+
+// Limits bound how far appends may run ahead of filing, and how full the disk may get.
+type Limits struct {
+	LagEvents  uint64 // events that are assigned and not yet checkpointed
+	LagBytes   uint64 // and their bytes in the log
+	FloorBytes uint64 // free space that appends leave
+}
+
+// gate is the admission: it lets appends pass while there is room, and holds them back in the order of their arrival.
+type gate struct {
+	limits Limits
+	ledger *ledger.Ledger
+	free   func() (uint64, error)
+
+	lagBytes atomic.Uint64
+	full     atomic.Bool   // free space was below the floor when last looked at
+	blocked  atomic.Bool   // filing cannot go on for want of space
+	held     atomic.Int64  // waiters, so that a passer-by need not lock
+	holds    atomic.Uint64 // appends that ever had to wait
+
+	mu struct {
+		sync.Mutex
+		line  []*waiter // first come, first served
+		ended error
+	}
+}
+
+type waiter struct {
+	pass chan struct{} // closed when it may go
+	err  error
+}
+
+func (g *gate) init(cfg Config) {
+	g.limits, g.ledger, g.free = cfg.Limits, cfg.Ledger, cfg.Free
+}
+
+// enter returns when an append may go on: at once, or after a wait at the lag limit. If it was held, the caller calls
+// next once it has staged or given up. The limits may be passed by as many appends as are between here and staging:
+// they bound memory and disk, and need not be exact.
+func (g *gate) enter(ctx context.Context, s *Sequencer) (held bool, err error) {
+	if err := g.room(); err != nil {
+		return false, err
+	}
+	if g.held.Load() == 0 && !g.lagging() {
+		return false, nil
+	}
+	w, err := g.queue()
+	if err != nil {
+		return false, err
+	}
+	g.holds.Add(1)
+	if s.cfg.Flush.Relaxed() { // filing rests on what is durable, so lag forces a sync
+		if err := s.Sync(ctx); err != nil {
+			g.leave(w)
+			return true, err
+		}
+	}
+	g.next() // room may have come between looking and queueing
+	select {
+	case <-w.pass:
+		return true, w.err
+	case <-ctx.Done():
+		g.leave(w)
+		return true, fmt.Errorf("not written, held back by the lag of filing: %w", ctx.Err())
+	}
+}
+
+// room reports ErrDiskFull while free space is below the floor. Free space is looked at after each commit; while it is
+// low, every append looks itself, so that room is noticed at once.
+func (g *gate) room() error {
+	if !g.full.Load() && !g.blocked.Load() {
+		return nil
+	}
+	free, floor, err := g.look()
+	if err != nil {
+		return fmt.Errorf("free space: %w", err)
+	}
+	if g.full.Load() || g.blocked.Load() {
+		return fmt.Errorf("%w: %d bytes free, %d wanted for events not yet filed and the floor", dcb.ErrDiskFull, free, floor)
+	}
+	return nil
+}
+
+// look measures free space against the floor and what the files of the backlog will need.
+func (g *gate) look() (free, floor uint64, err error) {
+	free, err = g.free()
+	if err != nil {
+		return 0, 0, err
+	}
+	floor = g.limits.FloorBytes + g.lagEvents()*fileBytes + g.lagBytes.Load()
+	g.full.Store(free < floor)
+	return free, floor, nil
+}
+
+func (g *gate) lagEvents() uint64 {
+	return uint64(g.ledger.Get(ledger.Assigned) - g.ledger.Get(ledger.Materialized))
+}
+
+func (g *gate) lagging() bool {
+	return g.lagEvents() >= g.limits.LagEvents || g.lagBytes.Load() >= g.limits.LagBytes
+}
+
+func (g *gate) queue() (*waiter, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.mu.ended != nil {
+		return nil, g.mu.ended
+	}
+	w := &waiter{pass: make(chan struct{})}
+	g.mu.line = append(g.mu.line, w)
+	g.held.Add(1)
+	return w, nil
+}
+
+// leave takes w out of the line, if it still stands there.
+func (g *gate) leave(w *waiter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, other := range g.mu.line {
+		if other == w {
+			g.mu.line = append(g.mu.line[:i:i], g.mu.line[i+1:]...)
+			g.held.Add(-1)
+			return
+		}
+	}
+}
+
+// next lets the first in line through if there is room. Each append that was held calls it when it has staged or given up,
+// so that room for many is found one by one, in order.
+func (g *gate) next() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.mu.line) == 0 || g.lagging() {
+		return
+	}
+	g.pop(nil)
+}
+
+func (g *gate) pop(err error) {
+	w := g.mu.line[0]
+	g.mu.line = g.mu.line[1:]
+	g.held.Add(-1)
+	w.err = err
+	close(w.pass)
+}
+
+// release lets everyone go with err, now and later.
+func (g *gate) release(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.mu.ended == nil {
+		g.mu.ended = err
+	}
+	for len(g.mu.line) > 0 {
+		g.pop(err)
+	}
+}
+
+func (g *gate) staged(b *batch) { g.lagBytes.Add(uint64(len(b.body))) }
+
+// committed looks at the disk once a group: its cost is shared, and no group is large enough to fill the floor.
+func (g *gate) committed() {
+	if g.full.Load() {
+		return // those who want to append look themselves
+	}
+	_, _, _ = g.look() // an error here says nothing about the group that is committed; room reports it
+}

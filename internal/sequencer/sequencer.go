@@ -1,0 +1,420 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"opossum/dcb"
+	"opossum/internal/index"
+	"opossum/ledger"
+	"opossum/wal"
+)
+
+// windowEvents is how many staged events a condition may have to be checked against under the lock. A caller whose
+// snapshot is older goes back for a new one: it pays for its slowness, not the others.
+const windowEvents = 4096
+
+// patience is how often a caller goes back before its whole window is checked under the lock after all, so that none
+// starves.
+const patience = 3
+
+// Flush says when an append is acknowledged.
+type Flush uint8
+
+const (
+	// FlushBatch acknowledges after the sync that concurrent appends share. Nothing acknowledged is ever lost.
+	FlushBatch Flush = iota
+	// FlushDisabled acknowledges after the write; syncs happen only when something forces them (Sync, a rotation of the
+	// log, appends held back by lag, Close). For tests: a power cut loses what was not yet synced.
+	FlushDisabled
+)
+
+// Relaxed reports whether appends are acknowledged before they are durable.
+func (f Flush) Relaxed() bool { return f == FlushDisabled }
+
+func (f Flush) String() string {
+	switch f {
+	case FlushBatch:
+		return "batch"
+	case FlushDisabled:
+		return "disabled"
+	}
+	return fmt.Sprintf("Flush(%d)", uint8(f))
+}
+
+// Config is what a sequencer is built from. All fields without a remark are required.
+type Config struct {
+	Log    *wal.Log
+	Ledger *ledger.Ledger
+	Recent *index.Recent
+	Places *index.Places
+	Seed   uint64
+	Flush  Flush
+	Limits Limits
+	// Free returns the bytes that may still be written to the store's file system.
+	Free   func() (uint64, error)
+	Clock  func() time.Time
+	Logger *slog.Logger
+	// ID returns the ID of a visible event, for appends that are repeated.
+	ID func(dcb.Position) (id [16]byte, err error)
+	// Poisoned is called once, with the first write or sync error.
+	Poisoned func(error)
+	// Snapshotted, if set, is called by tests between the check at the snapshot and the lock.
+	Snapshotted func()
+}
+
+// Sequencer is the single writer of a store. Append and the readers of its state may be called by any goroutine.
+type Sequencer struct {
+	cfg  Config
+	view *index.View
+	gate gate
+
+	mu struct {
+		sync.Mutex
+		staged dcb.Position
+		groups []*group // open, oldest first; only the last takes more
+		idle   bool     // the committer sleeps on wake
+		ended  error    // why nothing is staged any more: ErrClosed, or what Is ErrPoisoned
+	}
+	wake chan struct{}
+	done chan struct{} // closed when the committer has ended
+
+	group     atomic.Int64 // requests of the group that was committed last, for the grouping
+	syncStart atomic.Int64 // unix nanoseconds at which the running write and sync began, 0: none
+	busy      atomic.Int64 // nanoseconds spent in writes and syncs
+	stats     counters
+}
+
+// New starts a sequencer; Close ends it.
+func New(cfg Config) *Sequencer {
+	s := &Sequencer{
+		cfg: cfg, view: index.NewView(cfg.Recent),
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	s.gate.init(cfg)
+	s.mu.staged = cfg.Ledger.Get(ledger.Assigned)
+	go s.run()
+	return s
+}
+
+// View is what conditions and reads rest on.
+func (s *Sequencer) View() *index.View { return s.view }
+
+// Append appends the events atomically if cond allows, and returns the position of the last. The contract is that of the
+// engine's Append.
+func (s *Sequencer) Append(ctx context.Context, events []dcb.Event, cond *dcb.Condition) (dcb.Position, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("opossum: append: not written: %w", err)
+	}
+	b, err := newBatch(events, cond, s.cfg.Clock)
+	if err != nil {
+		return 0, fmt.Errorf("opossum: append: %w", err)
+	}
+	p, err := s.append(ctx, b)
+	if err != nil {
+		return 0, fmt.Errorf("opossum: append: %w", err)
+	}
+	return p, nil
+}
+
+func (s *Sequencer) append(ctx context.Context, b *batch) (dcb.Position, error) {
+	if err := s.ended(); err != nil {
+		return 0, err
+	}
+	held, err := s.gate.enter(ctx, s)
+	if held {
+		defer s.gate.next() // whatever becomes of this one, the line moves on
+	}
+	if err != nil {
+		return 0, err
+	}
+	for round := 0; ; round++ {
+		h0 := s.cfg.Ledger.Get(ledger.Visible)
+		if c, failed := b.check(s.view, 0, h0); failed {
+			return s.rejected(ctx, b, c)
+		}
+		b.intern(s.cfg.Recent)
+		if hook := s.cfg.Snapshotted; hook != nil {
+			hook()
+		}
+		g, last, c, out := s.stage(ctx, b, h0, round)
+		if out != staged {
+			b.release(s.cfg.Recent)
+		}
+		switch out {
+		case staged:
+			if held {
+				s.gate.next()
+			}
+			return s.await(ctx, g, last, b)
+		case conflict:
+			return s.rejected(ctx, b, c)
+		case refused:
+			return 0, errors.Join(s.ended(), ctx.Err())
+		}
+	}
+}
+
+// outcome is what became of a batch under the lock.
+type outcome uint8
+
+const (
+	staged   outcome = iota
+	conflict         // with an event in (h0, staged]
+	stale            // the snapshot is too old: take a new one
+	refused          // the sequencer has ended, or ctx has
+)
+
+// stage is the section under the lock: the single writer.
+func (s *Sequencer) stage(ctx context.Context, b *batch, h0 dcb.Position, round int) (*group, dcb.Position, dcb.ConditionFailedError, outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.ended != nil || ctx.Err() != nil {
+		return nil, 0, dcb.ConditionFailedError{}, refused
+	}
+	if b.cond != nil {
+		tooFar := s.mu.staged-h0 > windowEvents && round < patience
+		if tooFar || s.view.Base() > h0 {
+			s.stats.returned.Add(1)
+			return nil, 0, dcb.ConditionFailedError{}, stale
+		}
+		if c, failed := b.check(s.view, h0, s.mu.staged); failed {
+			return nil, 0, c, conflict
+		}
+	}
+	first := s.mu.staged + 1
+	b.place(s.cfg.Recent, s.cfg.Seed, first)
+	s.mu.staged += dcb.Position(b.count)
+	s.gate.staged(b)
+	s.cfg.Ledger.Advance(ledger.Assigned, s.mu.staged)
+	g := s.join(b, first)
+	if s.mu.idle {
+		s.mu.idle = false
+		s.wake <- struct{}{} // has room: the committer was asleep, and only one caller finds it so
+	}
+	return g, s.mu.staged, dcb.ConditionFailedError{}, staged
+}
+
+// join puts the batch into the last open group, or a new one if it would not fit into one frame. REQUIRES: s.mu is held.
+func (s *Sequencer) join(b *batch, first dcb.Position) *group {
+	if n := len(s.mu.groups); n > 0 {
+		if g := s.mu.groups[n-1]; !g.syncOnly && g.bytes+len(b.body) <= wal.MaxBodyBytes {
+			g.add(b)
+			return g
+		}
+	}
+	g := &group{first: first, done: make(chan struct{})}
+	g.add(b)
+	s.mu.groups = append(s.mu.groups, g)
+	return g
+}
+
+// await waits until the group is committed.
+func (s *Sequencer) await(ctx context.Context, g *group, last dcb.Position, b *batch) (dcb.Position, error) {
+	if ctx.Done() == nil {
+		<-g.done
+	} else {
+		select {
+		case <-g.done:
+		case <-ctx.Done():
+			// The buffer stays with the group, so the batch is not given back.
+			return 0, fmt.Errorf("%w: %w", ctx.Err(), dcb.ErrOutcomeUnknown)
+		}
+	}
+	if g.err != nil {
+		return 0, g.err
+	}
+	b.recycle()
+	return last, nil
+}
+
+// rejected answers a failed condition, after the event that it rests on has become visible: an answer must not rest on
+// what a power cut may still undo. If the match is this very append, written earlier, it is no failure.
+func (s *Sequencer) rejected(ctx context.Context, b *batch, c dcb.ConditionFailedError) (dcb.Position, error) {
+	defer b.recycle()
+	if err := s.cfg.Ledger.Wait(ctx, ledger.Visible, c.Position); err != nil {
+		return 0, err
+	}
+	if last, ok, err := b.repeats(c.Position, s.cfg.Ledger.Get(ledger.Visible), s.cfg.ID); err != nil {
+		return 0, fmt.Errorf("is event %d this append, repeated: %w", c.Position, err)
+	} else if ok {
+		s.stats.repeated.Add(1)
+		return last, nil
+	}
+	s.stats.rejected.Add(1)
+	return 0, &c
+}
+
+// Sync returns when everything that was acknowledged before the call is durable.
+func (s *Sequencer) Sync(ctx context.Context) error {
+	goal := s.cfg.Ledger.Get(ledger.Visible)
+	if s.cfg.Ledger.Get(ledger.Durable) >= goal {
+		return nil
+	}
+	s.mu.Lock()
+	if s.mu.ended == nil {
+		s.mu.groups = append(s.mu.groups, &group{syncOnly: true, done: make(chan struct{})})
+		if s.mu.idle {
+			s.mu.idle = false
+			s.wake <- struct{}{}
+		}
+	}
+	s.mu.Unlock()
+	if err := s.cfg.Ledger.Wait(ctx, ledger.Durable, goal); err != nil {
+		return fmt.Errorf("opossum: sync: %w", err)
+	}
+	return nil
+}
+
+func (s *Sequencer) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.ended
+}
+
+// Close refuses new appends, commits what is staged, and ends the committer. Appends that wait for admission get ErrClosed.
+func (s *Sequencer) Close() {
+	s.mu.Lock()
+	s.mu.ended = dcb.ErrClosed
+	if s.mu.idle {
+		s.mu.idle = false
+		s.wake <- struct{}{}
+	}
+	s.mu.Unlock()
+	s.gate.release(dcb.ErrClosed)
+	<-s.done
+}
+
+// Poison ends the sequencer for an error outside it after which nothing more may be promised.
+func (s *Sequencer) Poison(err error) {
+	poisoned := fmt.Errorf("%w: %w", dcb.ErrPoisoned, err)
+	s.mu.Lock()
+	first := s.mu.ended == nil
+	if first {
+		s.mu.ended = poisoned
+	}
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	s.gate.release(poisoned)
+	s.cfg.Ledger.Fail(poisoned)
+	s.cfg.Poisoned(err)
+}
+
+// run is the committer: group after group, each with one write and one sync.
+func (s *Sequencer) run() {
+	defer close(s.done)
+	for {
+		g := s.take()
+		if g == nil {
+			return
+		}
+		if err := s.commit(g); err != nil {
+			s.Poison(err)
+			g.err = fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
+		}
+		close(g.done)
+	}
+}
+
+// commit writes a group, syncs it, and publishes it. After an error no later group is written: the log refuses.
+func (s *Sequencer) commit(g *group) error {
+	start := time.Now()
+	s.syncStart.Store(start.UnixNano())
+	defer func() {
+		s.syncStart.Store(0)
+		s.busy.Add(int64(time.Since(start)))
+	}()
+	if g.syncOnly {
+		if err := s.cfg.Log.Sync(); err != nil {
+			return err
+		}
+		s.cfg.Ledger.Advance(ledger.Durable, s.cfg.Log.Durable())
+		return nil
+	}
+	at, err := s.cfg.Log.Append(g.first, g.count, g.bodies)
+	if err != nil {
+		return err
+	}
+	if !s.cfg.Flush.Relaxed() {
+		if err := s.cfg.Log.Sync(); err != nil {
+			return err
+		}
+	}
+	g.setPlaces(s.cfg.Places, at)
+	last := g.first + dcb.Position(g.count) - 1
+	s.cfg.Ledger.Advance(ledger.Visible, last)
+	s.cfg.Ledger.Advance(ledger.Durable, s.cfg.Log.Durable())
+	s.group.Store(int64(len(g.bodies)))
+	s.stats.committed(g, time.Since(start))
+	s.gate.committed()
+	return nil
+}
+
+// take returns the oldest group, waiting for one; nil when the sequencer has ended and nothing is left.
+func (s *Sequencer) take() *group {
+	s.gather()
+	s.mu.Lock()
+	for len(s.mu.groups) == 0 {
+		if s.mu.ended != nil {
+			s.mu.Unlock()
+			return nil
+		}
+		s.mu.idle = true
+		s.mu.Unlock()
+		<-s.wake
+		s.mu.Lock()
+	}
+	g := s.mu.groups[0]
+	s.mu.groups = s.mu.groups[1:]
+	s.mu.Unlock()
+	return g
+}
+
+// gather lets the callers that were just answered come back with their next append before the next group is taken.
+//
+// There is no timer in it. Taking at once what has queued up makes groups of half the writers, because the other half is
+// only now waking up; yielding the processor lets them stage first. With very many writers yielding costs more than the
+// sync that it saves, as their encoding alone outlasts a sync.
+func (s *Sequencer) gather() {
+	last := s.group.Load()
+	if last <= 1 || last > gatherMost {
+		return
+	}
+	for range gatherYields {
+		s.mu.Lock()
+		waiting := 0
+		for _, g := range s.mu.groups {
+			waiting += len(g.bodies)
+		}
+		s.mu.Unlock()
+		if int64(waiting) >= last {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+const (
+	gatherMost   = 512
+	gatherYields = 2
+)
+
+// Busy returns how long the committer has been writing and syncing since the start: what it leaves is for filing.
+func (s *Sequencer) Busy() time.Duration { return time.Duration(s.busy.Load()) }
+
+// Stalled returns for how long the running write and sync has been going on, 0 if none is.
+func (s *Sequencer) Stalled(now time.Time) time.Duration {
+	start := s.syncStart.Load()
+	if start == 0 {
+		return 0
+	}
+	return now.Sub(time.Unix(0, start))
+}

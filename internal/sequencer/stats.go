@@ -1,0 +1,67 @@
+package sequencer
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// counters are written by the committer and by callers, and read at any time.
+type counters struct {
+	appends, events, bytes atomic.Uint64
+	groups, groupMost      atomic.Uint64
+	commitNanos            atomic.Uint64
+	rejected, repeated     atomic.Uint64
+	returned               atomic.Uint64
+}
+
+func (c *counters) committed(g *group, took time.Duration) {
+	n := uint64(len(g.bodies))
+	c.appends.Add(n)
+	c.events.Add(uint64(g.count))
+	c.bytes.Add(uint64(g.bytes))
+	c.groups.Add(1)
+	c.groupMost.Store(max(c.groupMost.Load(), n)) // only the committer writes it
+	c.commitNanos.Add(uint64(took))
+}
+
+// Stats is a snapshot of what the sequencer counted since it started.
+type Stats struct {
+	Appends, Events, Bytes uint64        // committed
+	Groups, GroupMost      uint64        // commits, and appends of the largest
+	CommitTime             time.Duration // in writes and syncs, all groups together
+	Rejected               uint64        // by a condition
+	Repeated               uint64        // found to be written before, by their IDs
+	Returned               uint64        // sent back for a newer snapshot
+	Held                   uint64        // made to wait by the lag limit
+	LagEvents, LagBytes    uint64
+	DiskFull               bool
+}
+
+// Stats may be called at any time; the figures need not be of one instant.
+func (s *Sequencer) Stats() Stats {
+	c := &s.stats
+	return Stats{
+		Appends: c.appends.Load(), Events: c.events.Load(), Bytes: c.bytes.Load(),
+		Groups: c.groups.Load(), GroupMost: c.groupMost.Load(),
+		CommitTime: time.Duration(c.commitNanos.Load()),
+		Rejected:   c.rejected.Load(), Repeated: c.repeated.Load(), Returned: c.returned.Load(),
+		Held:      s.gate.holds.Load(),
+		LagEvents: s.gate.lagEvents(), LagBytes: s.gate.lagBytes.Load(),
+		DiskFull: s.gate.full.Load() || s.gate.blocked.Load(),
+	}
+}
+
+// Filed tells the sequencer that a checkpoint has taken events of so many bytes off the backlog.
+func (s *Sequencer) Filed(bytes uint64) {
+	s.gate.lagBytes.Add(-bytes)
+	s.gate.next()
+}
+
+// Backlog counts the bytes of events that were already in the log when the store was opened.
+func (s *Sequencer) Backlog(bytes uint64) { s.gate.lagBytes.Add(bytes) }
+
+// Held reports whether appends are waiting for filing to catch up.
+func (s *Sequencer) Held() bool { return s.gate.held.Load() > 0 }
+
+// NoSpace says whether filing is stopped for want of space; appends get ErrDiskFull until it is told otherwise.
+func (s *Sequencer) NoSpace(stopped bool) { s.gate.blocked.Store(stopped) }

@@ -1,0 +1,437 @@
+package materializer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"opossum/dcb"
+	"opossum/internal/codec"
+	"opossum/internal/eventfile"
+	"opossum/internal/index"
+	"opossum/ledger"
+	"opossum/wal"
+)
+
+const (
+	// checkpointEvery and checkpointEvents bound what a crash leaves to be filed again, and how long WaitMaterialized
+	// waits unprompted.
+	checkpointEvery  = time.Second
+	checkpointEvents = 8192
+
+	// retryEvery is how often a write that met a full disk is tried again.
+	retryEvery = 200 * time.Millisecond
+)
+
+// Config is what a materializer works on. All fields are required.
+type Config struct {
+	Ledger *ledger.Ledger
+	Log    *wal.Log
+	Places *index.Places
+	Files  *eventfile.Store
+	Seed   uint64
+	Logger *slog.Logger
+
+	// Checkpoint makes s durable as the new Materialized, in ledger.json.
+	Checkpoint func(s dcb.Position) error
+	// Filed is told, after a checkpoint, how many bytes of the log it covers.
+	Filed func(bytes uint64)
+	// NoSpace is told when filing stops for want of space, and when it goes on.
+	NoSpace func(stopped bool)
+	// Busy returns how long appends have been writing and syncing so far; Held whether appends wait for filing.
+	Busy func() time.Duration
+	Held func() bool
+	// Failed is called once with the error that ended filing for good.
+	Failed func(error)
+}
+
+// Materializer is a running pipeline. Its methods are safe for concurrent use.
+type Materializer struct {
+	cfg    Config
+	pacer  pacer
+	ctx    context.Context
+	cancel context.CancelFunc // ends all stages at once
+	stop   chan struct{}      // closed: file no more, checkpoint what is filed, end
+	once   sync.Once
+	ended  chan struct{}
+	err    error // valid once ended is closed
+
+	turn   chan struct{} // held by pace while a burst is filed, and by Pause
+	prompt chan struct{} // wakes the checkpoint stage
+	hurry  chan struct{} // wakes pace
+	wants  wants
+
+	stats struct {
+		files, checkpoints, trimmed atomic.Uint64
+		stalled                     atomic.Bool
+	}
+}
+
+// New prepares a materializer that goes on from the ledger's Materialized; Start sets it in motion.
+func New(cfg Config) *Materializer {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Materializer{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		pacer: pacer{busy: cfg.Busy, then: time.Now(), busyThen: cfg.Busy()},
+		stop:  make(chan struct{}), ended: make(chan struct{}),
+		turn: make(chan struct{}, 1), prompt: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+	}
+}
+
+// Start runs the stages until Stop or Abort. It is called once.
+func (m *Materializer) Start() {
+	g, ctx := errgroup.WithContext(m.ctx)
+	// The buffer lets filing go on while a checkpoint syncs.
+	bursts, filed := make(chan burst), make(chan burst, 16)
+	g.Go(func() error { defer close(bursts); return m.pace(ctx, bursts) })
+	g.Go(func() error { defer close(filed); return m.file(ctx, bursts, filed) })
+	g.Go(func() error { return m.checkpoint(ctx, filed) })
+	go func() {
+		defer close(m.ended)
+		if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+			m.err = err
+			m.cfg.Failed(err)
+		}
+		m.cancel()
+	}()
+}
+
+// Stop files no more, checkpoints what is filed, and waits for the end. It returns the error that ended filing, if any.
+func (m *Materializer) Stop() error {
+	m.once.Do(func() { close(m.stop) })
+	<-m.ended
+	return m.err
+}
+
+// Abort ends filing without a checkpoint and does not wait: for an engine that is poisoned.
+func (m *Materializer) Abort() { m.cancel() }
+
+// Wait returns when everything up to p is filed and checkpointed, and prompts both: filing goes ahead of appends and
+// the checkpoint does not wait for its time.
+func (m *Materializer) Wait(ctx context.Context, p dcb.Position) error {
+	defer m.wants.add(p)()
+	poke(m.hurry)
+	poke(m.prompt)
+	return m.cfg.Ledger.Wait(ctx, ledger.Materialized, p)
+}
+
+// Pause returns when no file is being written, and none will be until resume is called (any number of times) or the
+// materializer ends. A checkpoint of what was filed before may still follow.
+func (m *Materializer) Pause(ctx context.Context) (resume func(), err error) {
+	select {
+	case m.turn <- struct{}{}:
+		var once sync.Once
+		return func() { once.Do(func() { <-m.turn }) }, nil
+	case <-m.ended:
+		return func() {}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// wants are the positions that callers of Wait are waiting for.
+type wants struct {
+	mu  sync.Mutex
+	all []dcb.Position
+	top atomic.Uint64
+}
+
+// add notes p until the returned function is called.
+func (w *wants) add(p dcb.Position) (remove func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, p)
+	w.top.Store(uint64(slices.Max(w.all)))
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		i := slices.Index(w.all, p)
+		w.all = slices.Delete(w.all, i, i+1)
+		w.top.Store(uint64(slices.Max(append(w.all, 0))))
+	}
+}
+
+// highest returns the highest position that is wanted, 0 if none is.
+func (w *wants) highest() dcb.Position { return dcb.Position(w.top.Load()) }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// burst is a range of positions to be filed in one go. The events are few, so that appends get their turn soon.
+type burst struct {
+	from, to dcb.Position
+	bytes    uint64        // of the log; filled in by the file stage
+	done     chan struct{} // closed when filed
+}
+
+// pace is the first stage.
+func (m *Materializer) pace(ctx context.Context, out chan<- burst) error {
+	// Waiting on the ledger must end with stop as well as with ctx.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-m.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	next := m.cfg.Ledger.Get(ledger.Materialized) + 1
+	for {
+		if err := m.cfg.Ledger.Wait(ctx, ledger.Durable, next); err != nil {
+			return m.unlessStopped(err)
+		}
+		select {
+		case m.turn <- struct{}{}:
+		case <-ctx.Done():
+			return m.unlessStopped(ctx.Err())
+		}
+		b := burst{from: next, to: min(next+burstEvents-1, m.cfg.Ledger.Get(ledger.Durable)), done: make(chan struct{})}
+		select {
+		case out <- b:
+			<-b.done
+		case <-ctx.Done():
+		}
+		<-m.turn
+		if ctx.Err() != nil {
+			return m.unlessStopped(ctx.Err())
+		}
+		next = b.to + 1
+		m.rest(ctx, m.pacer.rest(m.urgent()))
+	}
+}
+
+// unlessStopped drops the error of a context that ended because of Stop.
+func (m *Materializer) unlessStopped(err error) error {
+	select {
+	case <-m.stop:
+		return nil
+	default:
+		return err
+	}
+}
+
+// urgent reports whether someone waits for files.
+func (m *Materializer) urgent() bool {
+	return m.cfg.Held() || m.wants.highest() > m.cfg.Ledger.Get(ledger.Materialized)
+}
+
+// rest leaves the machine to the appends for a while. This is not waiting for something: it is the share that they get.
+func (m *Materializer) rest(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-m.hurry:
+	case <-ctx.Done():
+	}
+}
+
+// file is the second stage.
+func (m *Materializer) file(ctx context.Context, in <-chan burst, out chan<- burst) error {
+	var record, text []byte
+	for b := range in {
+		start := time.Now()
+		for p := b.from; p <= b.to; p++ {
+			var err error
+			if record, text, err = m.render(p, record, text); err != nil {
+				close(b.done)
+				return err
+			}
+			b.bytes += uint64(len(record))
+			if err := m.write(ctx, p, text); err != nil {
+				close(b.done)
+				return m.unlessStopped(err)
+			}
+		}
+		m.stats.files.Add(uint64(b.to - b.from + 1))
+		m.pacer.spent(time.Since(start))
+		close(b.done)
+		select {
+		case out <- b:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// render reads the record of p from the log and turns it into the text of its file. The buffers are reused.
+func (m *Materializer) render(p dcb.Position, record, text []byte) ([]byte, []byte, error) {
+	at, ok := m.cfg.Places.Get(p)
+	if !ok {
+		return nil, nil, fmt.Errorf("materializer: the place of position %d in the log is not known", p)
+	}
+	if cap(record) < int(at.Len) {
+		record = make([]byte, at.Len)
+	}
+	record = record[:at.Len]
+	place := wal.Place{Gen: uint64(at.Gen), Off: at.Off}
+	if err := m.cfg.Log.ReadAt(place, record); err != nil {
+		return nil, nil, fmt.Errorf("materializer: position %d: %w", p, err)
+	}
+	e, err := codec.DecodeRecord(record, m.cfg.Seed, p)
+	if err != nil {
+		return nil, nil, &dcb.CorruptError{File: m.cfg.Log.Path(place), Offset: int64(at.Off), Reason: fmt.Sprintf("position %d: %v", p, err)}
+	}
+	return record, codec.AppendText(text[:0], dcb.SequencedEvent{Position: p, Event: e}), nil
+}
+
+// write files one event. An error of the file system (no space, no descriptors, a directory that somebody made read-only)
+// stalls filing until it passes: the event is safe in the log, and nothing that failed is believed.
+func (m *Materializer) write(ctx context.Context, p dcb.Position, text []byte) error {
+	for {
+		err := m.cfg.Files.Write(p, text)
+		if err == nil {
+			m.goOn()
+			return nil
+		}
+		if err := m.stall(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// stall waits a while after an error, and says so once. It returns an error only when the materializer ends.
+func (m *Materializer) stall(ctx context.Context, err error) error {
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if !m.stats.stalled.Swap(true) {
+		m.cfg.Logger.Warn("opossum: filing is stalled", "error", err, "appends_refused", full)
+	}
+	m.cfg.NoSpace(full)
+	t := time.NewTimer(retryEvery)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-m.stop:
+		return context.Canceled
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// goOn ends a stall.
+func (m *Materializer) goOn() {
+	if m.stats.stalled.Load() && m.stats.stalled.Swap(false) {
+		m.cfg.NoSpace(false)
+		m.cfg.Logger.Info("opossum: filing goes on")
+	}
+}
+
+// checkpoint is the third stage.
+func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
+	var (
+		s     dcb.Position // filed up to here
+		count uint64       // events and bytes since the last checkpoint
+		bytes uint64
+		timer = time.NewTimer(checkpointEvery)
+	)
+	defer timer.Stop()
+	for open := true; open; {
+		due := false
+		select {
+		case b, ok := <-in:
+			if open = ok; !ok {
+				due = true
+				break
+			}
+			if count == 0 {
+				timer.Reset(checkpointEvery)
+			}
+			s, count, bytes = b.to, count+uint64(b.to-b.from+1), bytes+b.bytes
+			due = count >= checkpointEvents || m.awaited(s)
+		case <-m.prompt:
+			due = m.awaited(s)
+		case <-timer.C:
+			due = true
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !due || count == 0 {
+			continue
+		}
+		if err := m.commit(ctx, s, bytes); err != nil {
+			return err
+		}
+		count, bytes = 0, 0
+	}
+	return nil
+}
+
+// awaited reports whether someone waits for what a checkpoint at s would give, and there is no more to be had soon.
+func (m *Materializer) awaited(s dcb.Position) bool {
+	durable := m.cfg.Ledger.Get(ledger.Durable)
+	return m.urgent() && (s >= m.wants.highest() || s >= durable)
+}
+
+// commit makes a checkpoint at s: syncfs, ledger, delete. Everything up to s was written before it is called.
+func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	start := time.Now()
+	if err := m.cfg.Files.Sync(); err != nil {
+		return fmt.Errorf("materializer: sync event files: %w", err)
+	}
+	for {
+		err := m.cfg.Checkpoint(s)
+		if err == nil {
+			m.goOn()
+			break
+		}
+		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			return fmt.Errorf("materializer: checkpoint at %d: %w", s, err)
+		}
+		if err := m.stall(ctx, err); err != nil {
+			return m.unlessStopped(err)
+		}
+	}
+	m.cfg.Ledger.Advance(ledger.Materialized, s)
+	m.stats.checkpoints.Add(1)
+	m.trim(s)
+	m.cfg.Filed(bytes)
+	m.pacer.spent(time.Since(start))
+	return nil
+}
+
+// trim deletes what the log no longer needs. A failure costs space, not safety: it is logged, and recovery removes the rest.
+func (m *Materializer) trim(s dcb.Position) {
+	n, err := m.cfg.Log.Trim(s)
+	m.stats.trimmed.Add(uint64(n))
+	m.cfg.Places.Trim(m.cfg.Log.FirstGeneration())
+	if err != nil {
+		m.cfg.Logger.Warn("opossum: cannot delete a log generation", "error", err)
+	}
+}
+
+// Stats counts since Start.
+type Stats struct {
+	Files       uint64 // written
+	Checkpoints uint64
+	Trimmed     uint64 // log generations deleted
+	Stalled     bool   // an error holds filing up; it is in the log
+}
+
+// Stats may be called at any time.
+func (m *Materializer) Stats() Stats {
+	return Stats{
+		Files: m.stats.files.Load(), Checkpoints: m.stats.checkpoints.Load(),
+		Trimmed: m.stats.trimmed.Load(), Stalled: m.stats.stalled.Load(),
+	}
+}

@@ -1,0 +1,58 @@
+package materializer
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// burstEvents files are written without a pause: some two milliseconds, which is what an append may wait for.
+	burstEvents = 64
+
+	// leastShare of the time goes to filing even when appends would take all of it, so that the backlog of a steady load
+	// is seen to move; greedy load therefore slows by about this much and no more.
+	leastShare = 0.05
+
+	// quiet is the share of time spent in commits below which filing need not step aside.
+	quiet = 0.25
+
+	restLeast = 5 * time.Millisecond  // so that bursts are worth waking up for
+	restMost  = 80 * time.Millisecond // so that files appear in time once the load has passed
+)
+
+// pacer decides how long filing rests between bursts. There is no priority to lower: a thread that is scheduled out
+// inside a file-system transaction would stall the log behind it. So filing takes what the appends leave, measured by the
+// share of time that the committer spends in writes and syncs.
+type pacer struct {
+	busy func() time.Duration
+	cost atomic.Int64 // nanoseconds spent filing and checkpointing since the last begin
+
+	then     time.Time // when the last cycle of burst and rest ended, and how busy commits had been by then
+	busyThen time.Duration
+	owed     time.Duration // rest that did not fit into one
+}
+
+// spent adds to the cost of filing. Safe for concurrent use.
+func (p *pacer) spent(d time.Duration) { p.cost.Add(int64(d)) }
+
+// rest returns how long to rest after a burst. REQUIRES: one goroutine calls it, once a burst.
+func (p *pacer) rest(urgent bool) time.Duration {
+	cost := time.Duration(p.cost.Swap(0))
+	now, busy := time.Now(), p.busy()
+	load := float64(busy-p.busyThen) / float64(max(now.Sub(p.then), 1))
+	p.then, p.busyThen = now, busy
+	if urgent || load < quiet {
+		p.owed = 0
+		return 0
+	}
+	p.owed += restFor(cost, load)
+	rest := min(p.owed, restMost)
+	p.owed -= rest
+	return rest
+}
+
+// restFor is the decision: how long to rest for a cost, when commits take the share load of the time.
+func restFor(cost time.Duration, load float64) time.Duration {
+	share := max(1-load, leastShare)
+	return max(time.Duration(float64(cost)*(1-share)/share), restLeast)
+}

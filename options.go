@@ -1,0 +1,94 @@
+package opossum
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"opossum/internal/sequencer"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxLagEvents = 1_000_000
+	DefaultMaxLagBytes  = 512 << 20
+	DefaultMinFreeBytes = 128 << 20
+)
+
+// Options of an engine. The zero value of each field is its default; nil Options are all defaults.
+type Options struct {
+	// Flush says when an append is acknowledged. Default: FlushBatch.
+	Flush Flush
+
+	// MaxLagEvents bounds how many events may be acknowledged and not yet filed and checkpointed; at the bound appends wait,
+	// in the order of their arrival. At least 1; default DefaultMaxLagEvents. The log and the memory that places in it cost
+	// (12 bytes an event) grow with the lag.
+	MaxLagEvents int
+	// MaxLagBytes bounds the same in bytes of the log. At least 1; default DefaultMaxLagBytes.
+	MaxLagBytes int64
+
+	// MinFreeBytes is the free space that appends leave on the disk, beside what the event files of the backlog will need; below
+	// it they get ErrDiskFull. Default DefaultMinFreeBytes; -1: no floor.
+	MinFreeBytes int64
+
+	// Logger receives a line at each change of state: recovery, poison, stalled filing. Default: none.
+	Logger *slog.Logger
+	// Clock gives the time of events that have none. Default: time.Now.
+	Clock func() time.Time
+}
+
+// Validate reports every field that is out of range, as an error that Is ErrInvalidOption.
+func (o *Options) Validate() error {
+	var errs []error
+	bad := func(field string, value any, want string) {
+		errs = append(errs, fmt.Errorf("%w: %s is %v, want %s", ErrInvalidOption, field, value, want))
+	}
+	if o.Flush > FlushDisabled {
+		bad("Flush", o.Flush, "FlushBatch or FlushDisabled")
+	}
+	if o.MaxLagEvents < 0 {
+		bad("MaxLagEvents", o.MaxLagEvents, "at least 1, or 0 for the default")
+	}
+	if o.MaxLagBytes < 0 {
+		bad("MaxLagBytes", o.MaxLagBytes, "at least 1, or 0 for the default")
+	}
+	if o.MinFreeBytes < -1 {
+		bad("MinFreeBytes", o.MinFreeBytes, "at least 0, or -1 for no floor")
+	}
+	return errors.Join(errs...)
+}
+
+// filled returns a copy with the defaults in place.
+func (o *Options) filled() Options {
+	var f Options
+	if o != nil {
+		f = *o
+	}
+	setDefault(&f.MaxLagEvents, DefaultMaxLagEvents)
+	setDefault(&f.MaxLagBytes, DefaultMaxLagBytes)
+	setDefault(&f.MinFreeBytes, DefaultMinFreeBytes)
+	if f.Logger == nil {
+		f.Logger = slog.New(slog.DiscardHandler)
+	}
+	if f.Clock == nil {
+		f.Clock = time.Now
+	}
+	return f
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// limits puts the options into the sequencer's words.
+func (o Options) limits() sequencer.Limits {
+	return sequencer.Limits{
+		LagEvents:  uint64(o.MaxLagEvents),
+		LagBytes:   uint64(o.MaxLagBytes),
+		FloorBytes: uint64(max(o.MinFreeBytes, 0)),
+	}
+}

@@ -1,0 +1,132 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"opossum/dcb"
+	"opossum/internal/codec"
+	"opossum/internal/eventfile"
+	"opossum/internal/index"
+	"opossum/ledger"
+	"opossum/wal"
+)
+
+// Config is what an executor reads from. All fields are required.
+type Config struct {
+	Ledger *ledger.Ledger
+	View   *index.View
+	Places *index.Places
+	Log    *wal.Log
+	Files  *eventfile.Store
+	Seed   uint64
+}
+
+// Executor runs reads and subscriptions. All methods are safe for concurrent use.
+type Executor struct {
+	cfg Config
+	// open is held for reading while files are accessed, and for writing by Close: when Close returns, no iterator touches
+	// a file any more.
+	open struct {
+		sync.RWMutex
+		closed bool
+	}
+}
+
+// New returns an executor over cfg.
+func New(cfg Config) *Executor { return &Executor{cfg: cfg} }
+
+// Close makes every iterator yield ErrClosed from now on and waits for accesses in progress.
+func (x *Executor) Close() {
+	x.open.Lock()
+	defer x.open.Unlock()
+	x.open.closed = true
+}
+
+// Read pins the present head and returns a view of the events that match q, within o.
+// Errors: ErrInvalidQuery, ErrClosed, ctx's.
+func (x *Executor) Read(ctx context.Context, q dcb.Query, o dcb.ReadOptions) (*View, error) {
+	if err := cmp.Or(ctx.Err(), q.Validate(), o.Validate(), x.closed()); err != nil {
+		return nil, fmt.Errorf("opossum: read: %w", err)
+	}
+	return &View{x: x, ctx: ctx, q: q, o: o, head: x.cfg.Ledger.Get(ledger.Visible)}, nil
+}
+
+// ReadLast returns the newest event that matches q, by walking the index backwards. The error Is ErrNotFound if there is none.
+func (x *Executor) ReadLast(ctx context.Context, q dcb.Query) (dcb.SequencedEvent, error) {
+	v, err := x.Read(ctx, q, dcb.ReadOptions{Backwards: true, Limit: 1})
+	if err != nil {
+		return dcb.SequencedEvent{}, err
+	}
+	for e, err := range v.All() {
+		return e, err
+	}
+	return dcb.SequencedEvent{}, fmt.Errorf("opossum: read last: %w", dcb.ErrNotFound)
+}
+
+// At returns the event at p. The error Is ErrNotFound if p is 0 or beyond the head.
+func (x *Executor) At(p dcb.Position) (dcb.SequencedEvent, error) {
+	if p == 0 || p > x.cfg.Ledger.Get(ledger.Visible) {
+		return dcb.SequencedEvent{}, fmt.Errorf("position %d: %w", p, dcb.ErrNotFound)
+	}
+	return x.fetch(p)
+}
+
+func (x *Executor) closed() error {
+	x.open.RLock()
+	defer x.open.RUnlock()
+	if x.open.closed {
+		return dcb.ErrClosed
+	}
+	return nil
+}
+
+// fetch reads the event at a visible position from where its body lives.
+func (x *Executor) fetch(p dcb.Position) (dcb.SequencedEvent, error) {
+	x.open.RLock()
+	defer x.open.RUnlock()
+	if x.open.closed {
+		return dcb.SequencedEvent{}, dcb.ErrClosed
+	}
+	e, err := x.fromLog(p)
+	if errors.Is(err, wal.ErrTrimmed) {
+		return x.fromFile(p)
+	}
+	if err != nil {
+		return dcb.SequencedEvent{}, err
+	}
+	return dcb.SequencedEvent{Position: p, Event: e}, nil
+}
+
+// fromLog reads a record by its place. The log goes first even for filed events: one pread is cheaper than a file.
+// The error Is wal.ErrTrimmed if the log no longer has it; then the event is filed.
+func (x *Executor) fromLog(p dcb.Position) (dcb.Event, error) {
+	at, ok := x.cfg.Places.Get(p)
+	if !ok {
+		return dcb.Event{}, wal.ErrTrimmed
+	}
+	place := wal.Place{Gen: uint64(at.Gen), Off: at.Off}
+	b := make([]byte, at.Len)
+	if err := x.cfg.Log.ReadAt(place, b); err != nil {
+		return dcb.Event{}, err
+	}
+	e, err := codec.DecodeRecord(b, x.cfg.Seed, p)
+	if err != nil {
+		return dcb.Event{}, &dcb.CorruptError{
+			File: x.cfg.Log.Path(place), Offset: int64(at.Off), Reason: fmt.Sprintf("position %d: %v", p, err),
+		}
+	}
+	return e, nil
+}
+
+func (x *Executor) fromFile(p dcb.Position) (dcb.SequencedEvent, error) {
+	e, err := x.cfg.Files.Read(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return dcb.SequencedEvent{}, &dcb.CorruptError{File: x.cfg.Files.Path(p), Reason: fmt.Sprintf("position %d: the file is missing", p)}
+	}
+	return e, err
+}

@@ -1,0 +1,72 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync/atomic"
+
+	"opossum/dcb"
+)
+
+var errUsed = errors.New("opossum: All was called before; read again for a second pass")
+
+// View is one consistent read: whatever is appended meanwhile, it shows the store as it was at its head. It holds no
+// resources and needs no Close.
+type View struct {
+	x    *Executor
+	ctx  context.Context
+	q    dcb.Query
+	o    dcb.ReadOptions
+	head dcb.Position
+	used atomic.Bool
+}
+
+// Head returns the position at which the view is pinned: nothing after it is seen. It is the After of a condition that
+// rests on this view.
+func (v *View) Head() dcb.Position { return v.head }
+
+// All yields the events of the view, ascending unless ReadOptions.Backwards. An error is yielded once, last, with
+// a zero event: ErrClosed, ErrCorrupt, or that of the context given to Read. All may be used once.
+func (v *View) All() iter.Seq2[dcb.SequencedEvent, error] {
+	return func(yield func(dcb.SequencedEvent, error) bool) {
+		if v.used.Swap(true) {
+			yield(dcb.SequencedEvent{}, errUsed)
+			return
+		}
+		upto := v.head
+		if v.o.Before > 0 {
+			upto = min(upto, v.o.Before-1)
+		}
+		it := v.x.cfg.View.Iterate(v.q, v.o.After, upto, v.o.Backwards)
+		for n := 0; v.o.Limit == 0 || n < v.o.Limit; n++ {
+			if err := v.ctx.Err(); err != nil {
+				yield(dcb.SequencedEvent{}, fmt.Errorf("opossum: read: %w", err))
+				return
+			}
+			p, ok := it.Next()
+			if !ok {
+				return
+			}
+			e, err := v.x.matching(p, v.q)
+			if err != nil {
+				yield(dcb.SequencedEvent{}, fmt.Errorf("opossum: read: %w", err))
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// matching fetches the event at p, of which the index says that it matches q. The event itself has the last word: if it does not,
+// one of them is damaged, and neither may be believed.
+func (x *Executor) matching(p dcb.Position, q dcb.Query) (dcb.SequencedEvent, error) {
+	e, err := x.fetch(p)
+	if err == nil && !q.Matches(e.Event) {
+		return dcb.SequencedEvent{}, &dcb.CorruptError{File: x.cfg.Files.Path(p), Reason: fmt.Sprintf("position %d: the event is not what was indexed", p)}
+	}
+	return e, err
+}

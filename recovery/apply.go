@@ -1,0 +1,221 @@
+package recovery
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"opossum/dcb"
+	"opossum/internal/eventfile"
+	"opossum/ledger"
+	"opossum/wal"
+)
+
+// Opened is a store ready to be served: what wal.Open and the engine need.
+type Opened struct {
+	Ledger ledger.State
+	Live   []wal.Segment
+	Tail   wal.Witness
+	TailNo uint64
+	Report Report
+}
+
+// Report says what opening a store found and did. Its String is a sentence.
+type Report struct {
+	Outcome      string        `json:"outcome"` // created, clean or recovered
+	Head         dcb.Position  `json:"head"`
+	Materialized dcb.Position  `json:"materialized"`
+	Replayed     uint64        `json:"replayed"`    // events in the log that are not yet filed
+	CutBytes     int64         `json:"cut_bytes"`   // of a torn, never acknowledged tail
+	Quarantined  []string      `json:"quarantined"` // files that keep what was cut
+	Epoch        uint64        `json:"epoch"`
+	EpochRaised  bool          `json:"epoch_raised"` // visible events may be gone: positions saved elsewhere may be of a lost future
+	Took         time.Duration `json:"took_ns"`
+}
+
+// String returns the report as one line for people.
+func (r Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: head %d", r.Outcome, r.Head)
+	if r.Replayed > 0 {
+		fmt.Fprintf(&b, ", replayed %d events from the log", r.Replayed)
+	}
+	if r.CutBytes > 0 {
+		fmt.Fprintf(&b, ", cut a torn tail of %d bytes, kept in %s", r.CutBytes, strings.Join(r.Quarantined, ", "))
+	}
+	if r.EpochRaised {
+		fmt.Fprintf(&b, ", epoch raised to %d", r.Epoch)
+	}
+	fmt.Fprintf(&b, " (%v)", r.Took.Round(10*time.Microsecond))
+	return b.String()
+}
+
+// Apply carries out a plan: quarantine, new generation, ledger, removals, each durable before the next. A crash in
+// between leaves a directory from which Inspect and Decide come to the same events again. relaxed says how the coming owner flushes.
+func Apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, now time.Time) (Opened, error) {
+	o, err := apply(dir, s, p, files, relaxed, now)
+	if err != nil {
+		return Opened{}, fmt.Errorf("recovery: %w", err)
+	}
+	o.Report.Outcome = p.Outcome.String()
+	o.Report.Head, o.Report.Materialized = p.Head, p.Materialized
+	o.Report.Replayed = uint64(p.Head - p.Materialized)
+	o.Report.Epoch, o.Report.EpochRaised = o.Ledger.Epoch, p.RaiseEpoch
+	return o, nil
+}
+
+func apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, now time.Time) (Opened, error) {
+	walDir := filepath.Join(dir, WALDir)
+	o := Opened{Ledger: s.Ledger, Live: p.Live, Tail: p.Tail, TailNo: p.TailNo}
+	if err := o.quarantine(dir, p.Cuts); err != nil {
+		return o, err
+	}
+	switch p.Outcome {
+	case Created:
+		if err := o.create(walDir, p, now); err != nil {
+			return o, err
+		}
+	case Recovered:
+		if err := o.rewrite(walDir, *p.Rewrite, now); err != nil {
+			return o, err
+		}
+	}
+	if p.RaiseEpoch {
+		o.Ledger.Epoch++
+	}
+	// What was just built is durable and as good as a clean close: a second recovery finds nothing to do.
+	if p.Outcome != Clean || s.Ledger.Relaxed != relaxed {
+		o.Ledger.Relaxed = relaxed
+		o.Ledger.Clean = EndOf(o.Tail)
+		if err := ledger.Store(dir, o.Ledger); err != nil {
+			return o, err
+		}
+	}
+	return o, o.tidy(dir, walDir, p, files)
+}
+
+// EndOf puts a witness of the log into the ledger's words.
+func EndOf(w wal.Witness) *ledger.End {
+	return &ledger.End{Generation: w.Gen, Offset: w.End, Sum: sumText(w.Sum), Head: w.Head}
+}
+
+// quarantine copies the cut bytes aside, durably, before anything drops them.
+func (o *Opened) quarantine(dir string, cuts []Cut) error {
+	for _, c := range cuts {
+		b, err := wal.ReadGeneration(filepath.Join(dir, WALDir), c.Gen, false)
+		if err != nil {
+			return err
+		}
+		q := filepath.Join(dir, QuarantineDir)
+		if err := os.Mkdir(q, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		path := filepath.Join(q, fmt.Sprintf("wal-%08d-at-%d.bin", c.Gen, c.Offset))
+		if err := writeDurably(path, b[min(c.Offset, int64(len(b))):]); err != nil {
+			return err
+		}
+		o.Report.CutBytes += c.Bytes
+		o.Report.Quarantined = append(o.Report.Quarantined, path)
+	}
+	return nil
+}
+
+func writeDurably(path string, b []byte) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return errors.Join(SyncDir(filepath.Dir(path)), SyncDir(filepath.Dir(filepath.Dir(path))))
+}
+
+// create makes the log of a new store; what an unfinished creation left is removed first.
+func (o *Opened) create(walDir string, p Plan, now time.Time) error {
+	if err := os.Mkdir(walDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	for _, gen := range p.RemoveGens {
+		if err := wal.RemoveGeneration(walDir, gen); err != nil {
+			return err
+		}
+	}
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return err
+	}
+	o.Ledger = ledger.State{Store: id, Epoch: 1}
+	b, err := wal.BuildGeneration(walDir, wal.StoreID(id), 1, now, &wal.Link{}, 1, nil)
+	if err != nil {
+		return err
+	}
+	o.begin(b)
+	return nil
+}
+
+// rewrite writes the live part of the tail anew.
+func (o *Opened) rewrite(walDir string, r Rewrite, now time.Time) error {
+	id := wal.StoreID(o.Ledger.Store)
+	b, err := wal.ReadGeneration(walDir, r.From, false)
+	if err != nil {
+		return err
+	}
+	built, err := wal.BuildGeneration(walDir, id, r.Into, now, &r.Link, r.Base, wal.Scan(b, id, r.From).Commits[r.Skip:])
+	if err != nil {
+		return err
+	}
+	o.begin(built)
+	return nil
+}
+
+// begin makes a generation just built the one in which appends go on.
+func (o *Opened) begin(b wal.Built) {
+	o.Tail = wal.Witness{Gen: b.Gen, End: b.End, Sum: b.Sum, Head: b.Next - 1}
+	o.TailNo = b.No
+	o.Live = append(o.Live, wal.Segment{Gen: b.Gen, Last: b.Next - 1})
+}
+
+// tidy removes what nothing refers to any more.
+func (o *Opened) tidy(dir, walDir string, p Plan, files *eventfile.Store) error {
+	for _, name := range p.RemoveTemps {
+		if err := wal.RemoveTemp(walDir, name); err != nil {
+			return err
+		}
+	}
+	if p.Outcome != Created { // create has removed them, before it used their numbers again
+		for _, gen := range p.RemoveGens {
+			if err := wal.RemoveGeneration(walDir, gen); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Outcome == Clean {
+		return nil
+	}
+	if _, err := ledger.RemoveTemp(dir); err != nil {
+		return err
+	}
+	_, err := files.RemoveTemp()
+	return err
+}
+
+// SyncDir makes the names in a directory durable. Windows has no such call; the README says what is not promised there.
+func SyncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,154 @@
+package recovery
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"opossum/dcb"
+	"opossum/internal/eventfile"
+	"opossum/ledger"
+	"opossum/wal"
+)
+
+// Names in a store's directory.
+const (
+	WALDir        = "wal"
+	EventsDir     = "events"
+	QuarantineDir = "quarantine"
+	LockFile      = "LOCK"
+)
+
+// ownNames are the names that may stand in a store's directory. The last three belong to formats of this version that
+// this code does not write.
+var ownNames = []string{LockFile, ledger.FileName, ledger.FileName + ".tmp", WALDir, EventsDir, QuarantineDir, "packs", "index", "projections"}
+
+// State is what Inspect found. It is a value; the bodies of frames are left out.
+type State struct {
+	Dir         string
+	New         bool // no store yet: an empty directory, or a creation that did not finish
+	Ledger      ledger.State
+	Generations []wal.Scanned // ascending
+	Temps       []string      // half-built generations
+	Acked       wal.Acked
+	Filed       dcb.Position // highest position above the checkpoint whose event file is intact; 0: none
+	FiledAs     string       // and that file
+}
+
+// Inspect looks at the directory of a store and changes nothing in it. With fromDisk the log is read as the disk has
+// it, not as the page cache does (see wal.ReadGeneration, which for that syncs what is there).
+//
+// Errors: ErrNotStore if the directory holds foreign things and no ledger; ErrVersion; ErrCorrupt if ledger.json is damaged or
+// missing beside events; those of the file system.
+func Inspect(dir string, files *eventfile.Store, fromDisk bool) (State, error) {
+	s := State{Dir: dir}
+	led, err := ledger.Load(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, s.inspectNew(files)
+	}
+	if err != nil {
+		return s, err
+	}
+	s.Ledger = led
+	id := wal.StoreID(led.Store)
+	walDir := filepath.Join(dir, WALDir)
+	list, err := wal.List(walDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, &dcb.CorruptError{File: walDir, Reason: "the log is missing"}
+	}
+	if err != nil {
+		return s, err
+	}
+	s.Temps = list.Temps
+	for _, gen := range list.Generations {
+		g, err := scan(walDir, id, gen, fromDisk)
+		if err != nil {
+			return s, err
+		}
+		s.Generations = append(s.Generations, g)
+	}
+	if s.Acked, err = wal.ReadAcked(walDir, id); err != nil {
+		return s, err
+	}
+	s.Filed, s.FiledAs, err = files.HighestValid(led.Materialized)
+	return s, err
+}
+
+// scan scans a generation and drops the bodies. A generation without its file is one of which nothing is intact.
+func scan(walDir string, id wal.StoreID, gen uint64, fromDisk bool) (wal.Scanned, error) {
+	b, err := wal.ReadGeneration(walDir, gen, fromDisk)
+	if errors.Is(err, fs.ErrNotExist) {
+		return wal.Scanned{Gen: gen, Stop: errors.New("the file is missing")}, nil
+	}
+	if err != nil {
+		return wal.Scanned{}, err
+	}
+	g := wal.Scan(b, id, gen)
+	for _, frames := range [][]wal.Frame{g.Commits, g.Later} {
+		for i := range frames {
+			frames[i].Body = nil
+		}
+	}
+	return g, nil
+}
+
+// inspectNew judges a directory without ledger.json. It is new if nothing in it can be an event: creation writes the ledger last,
+// so one that died leaves an empty log. Where there are events, a missing ledger is damage: it is never guessed.
+func (s *State) inspectNew(files *eventfile.Store) error {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return err
+	}
+	if err := CheckNames(s.Dir, entries); err != nil {
+		return err
+	}
+	lost := &dcb.CorruptError{File: filepath.Join(s.Dir, ledger.FileName), Reason: "the ledger is missing beside existing events"}
+	if p, _, err := files.HighestValid(0); err != nil || p > 0 {
+		return errors.Join(err, orNil(p > 0, lost))
+	}
+	walDir := filepath.Join(s.Dir, WALDir)
+	list, err := wal.List(walDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, gen := range list.Generations {
+		b, err := wal.ReadGeneration(walDir, gen, false)
+		if err != nil {
+			return err
+		}
+		id, err := wal.IdentityOf(b, gen)
+		if err != nil {
+			return lost
+		}
+		if g := wal.Scan(b, id, gen); len(g.Commits) > 0 || g.Stop != nil {
+			return lost
+		}
+		s.Generations = append(s.Generations, wal.Scanned{Gen: gen})
+	}
+	s.New, s.Temps = true, list.Temps
+	return nil
+}
+
+// CheckNames returns an error that Is ErrNotStore if a directory with these entries has no ledger and holds a name that is not
+// a store's.
+func CheckNames(dir string, entries []fs.DirEntry) error {
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == ledger.FileName }) {
+		return nil
+	}
+	for _, e := range entries {
+		if !slices.Contains(ownNames, e.Name()) {
+			return fmt.Errorf("%s holds %q and no %s: %w", dir, e.Name(), ledger.FileName, dcb.ErrNotStore)
+		}
+	}
+	return nil
+}
+
+func orNil(cond bool, err error) error {
+	if cond {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package wal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cespare/xxhash/v2"
+
+	"opossum/dcb"
+)
+
+// Acked is the newest durable place that the log remembered outside itself, in the file ACKED: written after each sync
+// and before any reply, never synced. After a killed process it is exact, after a power cut it may be old. It lets
+// recovery tell a torn frame, which nobody was promised, from damage in an acknowledged one.
+type Acked struct {
+	Gen      uint64
+	Offset   uint64       // of that generation's file
+	Position dcb.Position // the last durable one
+}
+
+const (
+	ackedMagic = 0x4b434131 // "1ACK"
+	ackedBytes = 4 + 4 + 8 + 8 + 8 + 8
+)
+
+// encode: magic u32 | zero u32 | generation u64 | offset u64 | position u64 | xxh64 of all before, seeded with the store.
+func (a Acked) encode(id StoreID) []byte {
+	b := make([]byte, 0, ackedBytes)
+	b = binary.LittleEndian.AppendUint32(b, ackedMagic)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	b = binary.LittleEndian.AppendUint64(b, a.Gen)
+	b = binary.LittleEndian.AppendUint64(b, a.Offset)
+	b = binary.LittleEndian.AppendUint64(b, uint64(a.Position))
+	return binary.LittleEndian.AppendUint64(b, ackedSum(b, id))
+}
+
+func ackedSum(b []byte, id StoreID) uint64 {
+	var d xxhash.Digest
+	d.ResetWithSeed(id.Seed())
+	_, _ = d.Write(b) // a hash never fails
+	return d.Sum64()
+}
+
+// decodeAcked returns the zero Acked for anything but an intact one. That is no guess: the file is a witness that may
+// be silent (never synced, so a power cut may leave anything in it), and silence convicts nobody.
+func decodeAcked(b []byte, id StoreID) Acked {
+	le := binary.LittleEndian
+	if len(b) != ackedBytes || le.Uint32(b) != ackedMagic || le.Uint64(b[ackedBytes-8:]) != ackedSum(b[:ackedBytes-8], id) {
+		return Acked{}
+	}
+	return Acked{Gen: le.Uint64(b[8:]), Offset: le.Uint64(b[16:]), Position: dcb.Position(le.Uint64(b[24:]))}
+}
+
+// ReadAcked reads the witness of a log directory; the zero Acked if there is none that speaks.
+func ReadAcked(dir string, id StoreID) (Acked, error) {
+	b, err := os.ReadFile(filepath.Join(dir, ackedFile))
+	if notExist(err) {
+		return Acked{}, nil
+	}
+	if err != nil {
+		return Acked{}, fmt.Errorf("wal: read witness: %w", err)
+	}
+	return decodeAcked(b, id), nil
+}

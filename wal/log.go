@@ -1,0 +1,401 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"opossum/dcb"
+)
+
+// DefaultRotateBytes is the size at which a generation is followed by the next. tidwall/wal keeps the whole tail in
+// memory, so this is also the memory that the log costs.
+const DefaultRotateBytes = 32 << 20
+
+// hardRotateFactor times RotateBytes is how far a generation may grow while its successor cannot be built (say, for want
+// of space): appends go on instead of failing for something that is not theirs.
+const hardRotateFactor = 4
+
+// ErrTrimmed is returned by ReadAt for a generation that was deleted because all of it is filed.
+var ErrTrimmed = errors.New("the log generation was trimmed")
+
+// Place says where in the log some bytes are.
+type Place struct {
+	Gen uint64
+	Off uint32 // of the generation's file; generations are bounded far below 4 GiB
+}
+
+// Options of a Log; the zero value is the default.
+type Options struct {
+	RotateBytes int64 // 0: DefaultRotateBytes; at most 512 MiB
+	Logger      *slog.Logger
+	Now         func() time.Time
+	// Fdatasync and Write stand in for the real calls in tests that make them fail. nil: the real ones.
+	Fdatasync func(*os.File) error
+	Write     func(real func() error) error
+}
+
+// Witness is the end of the log as a clean close records it: if the log ends exactly so, nothing happened since.
+type Witness struct {
+	Gen  uint64
+	End  int64
+	Sum  uint64
+	Head dcb.Position
+}
+
+// Segment is a live generation of the log, found intact by recovery, which hands it to Open.
+type Segment struct {
+	Gen  uint64
+	Last dcb.Position // of its events; its base - 1 if it has none
+}
+
+// Log is the open log. Append, Sync and Witness are for one goroutine at a time; ReadAt, Trim, Durable and Generations may be
+// called by any, at any time until Close.
+type Log struct {
+	dir string
+	id  StoreID
+	opt Options
+
+	w         frameWriter  // the current generation
+	next      dcb.Position // of the next event
+	syncedEnd int64        // how much of the current generation is durable
+	acked     *os.File
+	broken    error // the first error; final
+
+	durable    atomic.Uint64
+	checkpoint atomic.Uint64 // newest, repeated in link frames
+	syncs      atomic.Uint64
+	rotations  atomic.Uint64
+
+	mu   sync.Mutex                    // for changes of gens
+	gens atomic.Pointer[[]*generation] // live, ascending; the last is the current one
+
+	successor  chan *frameWriter // the generation built beforehand
+	preparing  atomic.Bool
+	prepareAt  int64 // size of the current generation at which the next one is built
+	background sync.WaitGroup
+}
+
+// Open opens a log that recovery has found, or made, intact: the live generations in order, of which the last is
+// continued after the end that w describes. REQUIRES: the caller holds the store's lock.
+func Open(dir string, id StoreID, live []Segment, w Witness, lastNo uint64, opt Options) (*Log, error) {
+	if opt.RotateBytes == 0 {
+		opt.RotateBytes = DefaultRotateBytes
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Fdatasync == nil {
+		opt.Fdatasync = fdatasync
+	}
+	if opt.Write == nil {
+		opt.Write = func(real func() error) error { return real() }
+	}
+	l := &Log{dir: dir, id: id, opt: opt, next: w.Head + 1, syncedEnd: w.End, successor: make(chan *frameWriter, 1)}
+	l.prepareAt = opt.RotateBytes / 2
+	l.durable.Store(uint64(w.Head))
+	if err := l.open(live, w, lastNo); err != nil {
+		return nil, fmt.Errorf("wal: open: %w", err)
+	}
+	return l, nil
+}
+
+func (l *Log) open(live []Segment, w Witness, lastNo uint64) (err error) {
+	var gens []*generation
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(gens))
+		}
+	}()
+	for _, s := range live[:len(live)-1] {
+		f, err := os.Open(GenerationPath(l.dir, s.Gen))
+		if err != nil {
+			return err
+		}
+		gens = append(gens, &generation{no: s.Gen, path: filepath.Join(l.dir, genName(s.Gen)), file: f, last: s.Last})
+	}
+	cur, err := openGeneration(filepath.Join(l.dir, genName(w.Gen)), w.Gen)
+	if err != nil {
+		return err
+	}
+	gens = append(gens, cur)
+	// A pair assertion on the way back: tidwall must have understood the file as our scanner did.
+	if last, err := cur.tail.LastIndex(); err != nil || last != lastNo {
+		return fmt.Errorf("generation %d: tidwall/wal sees %d entries where %d were verified: %w", w.Gen, last, lastNo, errors.Join(err, dcb.ErrCorrupt))
+	}
+	l.acked, err = os.OpenFile(filepath.Join(l.dir, ackedFile), os.O_RDWR|os.O_CREATE, filePerm)
+	if err != nil {
+		return err
+	}
+	l.w = frameWriter{generation: cur, id: l.id, no: lastNo, sum: w.Sum, end: w.End}
+	l.gens.Store(&gens)
+	return nil
+}
+
+func closeAll(gens []*generation) error {
+	var errs []error
+	for _, g := range gens {
+		if g.tail != nil {
+			errs = append(errs, g.tail.Close())
+		}
+		errs = append(errs, g.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Append writes one commit group as one frame with one write: count events from position first on, whose encoded
+// bodies are concatenated. It returns the place of the body. Nothing is durable before Sync.
+//
+// An error is final: the file's end is unknown, and tidwall/wal may hold a phantom of the entry in memory, so every later
+// Append and Sync returns the same error until the store is opened again.
+//
+// REQUIRES: first is the position after the last; the bodies together are at most MaxBodyBytes.
+func (l *Log) Append(first dcb.Position, count uint32, bodies [][]byte) (Place, error) {
+	if l.broken != nil {
+		return Place{}, l.broken
+	}
+	p, err := l.append(first, count, bodies)
+	if err != nil {
+		l.broken = fmt.Errorf("wal: append: %w", err)
+		return Place{}, l.broken
+	}
+	return p, nil
+}
+
+func (l *Log) append(first dcb.Position, count uint32, bodies [][]byte) (Place, error) {
+	size := FrameHeaderBytes
+	for _, b := range bodies {
+		size += len(b)
+	}
+	if first != l.next || count == 0 || size > FrameHeaderBytes+MaxBodyBytes {
+		return Place{}, fmt.Errorf("frame of %d events and %d bytes at position %d, where %d is next", count, size, first, l.next)
+	}
+	if err := l.makeRoom(int64(size)); err != nil {
+		return Place{}, err
+	}
+	f := Frame{
+		Kind: KindCommit, First: first, Count: count,
+		// Filled in at the last moment: the more a frame knows to be durable, the more damage it can convict.
+		Durable: dcb.Position(l.durable.Load()), DurableOff: uint64(l.syncedEnd),
+	}
+	if err := l.opt.Write(func() error { return l.w.write(f, bodies...) }); err != nil {
+		return Place{}, err
+	}
+	l.next += dcb.Position(count)
+	return Place{Gen: l.w.generation.no, Off: uint32(l.w.end - int64(size-FrameHeaderBytes))}, nil
+}
+
+// Sync makes everything appended durable with one fdatasync, and then notes so in ACKED. An error is final, as for Append:
+// after a failed sync the kernel may have dropped the pages, so that a second sync would succeed and mean nothing.
+func (l *Log) Sync() error {
+	if l.broken != nil {
+		return l.broken
+	}
+	if err := l.sync(); err != nil {
+		l.broken = fmt.Errorf("wal: sync: %w", err)
+	}
+	return l.broken
+}
+
+func (l *Log) sync() error {
+	end, last := l.w.end, l.next-1 // before the call: it covers no write that comes later
+	l.syncs.Add(1)
+	if err := l.opt.Fdatasync(l.w.file); err != nil {
+		return err
+	}
+	l.syncedEnd = end
+	l.durable.Store(uint64(last))
+	a := Acked{Gen: l.w.generation.no, Offset: uint64(end), Position: last}
+	if _, err := l.acked.WriteAt(a.encode(l.id), 0); err != nil {
+		return err
+	}
+	return nil
+}
+
+// makeRoom rotates if a frame of size bytes would make the generation too large, and sees to it that a successor is
+// built in time.
+func (l *Log) makeRoom(size int64) error {
+	switch end := l.w.end + size; {
+	case end > hardRotateFactor*l.opt.RotateBytes+MaxBodyBytes:
+		l.prepare()
+		l.background.Wait()
+		select {
+		case next := <-l.successor:
+			return l.rotate(next)
+		default:
+			return fmt.Errorf("generation %d has %d bytes and its successor cannot be built", l.w.generation.no, l.w.end)
+		}
+	case end > l.opt.RotateBytes && l.next > 1 && l.w.no > 2: // never rotate an empty generation
+		select {
+		case next := <-l.successor:
+			return l.rotate(next)
+		default:
+		}
+	}
+	if l.w.end+size > l.prepareAt {
+		l.prepare()
+	}
+	return nil
+}
+
+// prepare starts building the next generation in the background, unless it is being built or was. Should that fail, it
+// is tried again when the current generation has grown by another part.
+func (l *Log) prepare() {
+	if !l.preparing.CompareAndSwap(false, true) {
+		return
+	}
+	l.prepareAt = l.w.end + l.opt.RotateBytes/4
+	gen := l.w.generation.no + 1
+	l.background.Go(func() {
+		next, err := l.build(gen)
+		if err != nil {
+			l.opt.Logger.Warn("opossum: cannot build the next log generation", "generation", gen, "error", err)
+			l.preparing.Store(false)
+			return
+		}
+		l.successor <- next
+	})
+}
+
+func (l *Log) build(gen uint64) (*frameWriter, error) {
+	b, err := BuildGeneration(l.dir, l.id, gen, l.opt.Now(), nil, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	g, err := openGeneration(filepath.Join(l.dir, genName(gen)), gen)
+	if err != nil {
+		return nil, err
+	}
+	return &frameWriter{generation: g, id: l.id, no: b.No, sum: b.Sum, end: b.End}, nil
+}
+
+// rotate goes on in the generation built beforehand. Only its link frame is written; it becomes durable with the group
+// that follows.
+func (l *Log) rotate(next *frameWriter) error {
+	if l.syncedEnd != l.w.end { // relaxed flushing only: nothing may follow what is not durable
+		if err := l.sync(); err != nil {
+			return errors.Join(err, closeAll([]*generation{next.generation}))
+		}
+	}
+	link := Link{
+		Prev: l.w.generation.no, PrevEnd: uint64(l.w.end), PrevSum: l.w.sum,
+		Checkpoint: dcb.Position(l.checkpoint.Load()),
+	}
+	if err := next.write(Frame{Kind: KindLink, First: l.next, Durable: l.next - 1}, link.encode()); err != nil {
+		return errors.Join(err, closeAll([]*generation{next.generation}))
+	}
+
+	l.mu.Lock()
+	old := l.w.generation
+	old.last = l.next - 1
+	tail := old.tail
+	old.tail = nil
+	gens := append(slices.Clone(*l.gens.Load()), next.generation)
+	l.gens.Store(&gens)
+	l.mu.Unlock()
+
+	next.buf = l.w.buf
+	l.w, l.syncedEnd = *next, 0
+	l.preparing.Store(false)
+	l.prepareAt = l.opt.RotateBytes / 2
+	l.rotations.Add(1)
+	l.background.Go(func() { // everything in it is durable; closing only frees tidwall's copy in memory
+		if err := tail.Close(); err != nil {
+			l.opt.Logger.Warn("opossum: closing a sealed log generation", "generation", old.no, "error", err)
+		}
+	})
+	return nil
+}
+
+// ReadAt fills b from the place p. It returns an error that Is ErrTrimmed if the generation is gone: then
+// everything in it is filed.
+func (l *Log) ReadAt(p Place, b []byte) error {
+	for _, g := range *l.gens.Load() {
+		if g.no != p.Gen {
+			continue
+		}
+		_, err := g.file.ReadAt(b, int64(p.Off))
+		if errors.Is(err, os.ErrClosed) {
+			break // trimmed while we looked
+		}
+		if err != nil {
+			return &dcb.CorruptError{File: GenerationPath(l.dir, p.Gen), Offset: int64(p.Off), Reason: fmt.Sprintf("cannot read %d bytes: %v", len(b), err)}
+		}
+		return nil
+	}
+	return fmt.Errorf("wal: generation %d: %w", p.Gen, ErrTrimmed)
+}
+
+// Trim deletes the generations that end at or before the checkpoint s, oldest first, and returns how many it deleted.
+// The current generation stays.
+func (l *Log) Trim(s dcb.Position) (int, error) {
+	l.checkpoint.Store(uint64(s))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	gens := *l.gens.Load()
+	n := 0
+	for n < len(gens)-1 && gens[n].last <= s {
+		n++
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	rest := slices.Clone(gens[n:])
+	l.gens.Store(&rest)
+	var errs []error
+	for _, g := range gens[:n] {
+		errs = append(errs, g.file.Close(), RemoveGeneration(l.dir, g.no))
+	}
+	return n, errors.Join(errs...)
+}
+
+// Durable returns the highest position known to be on the disk.
+func (l *Log) Durable() dcb.Position { return dcb.Position(l.durable.Load()) }
+
+// FirstGeneration returns the number of the oldest live generation: places in older ones are trimmed.
+func (l *Log) FirstGeneration() uint64 { return (*l.gens.Load())[0].no }
+
+// Stats counts since Open.
+type Stats struct {
+	Syncs     uint64 // fdatasync calls for commit groups
+	Rotations uint64
+	Live      int // generations
+}
+
+// Stats returns the counters.
+func (l *Log) Stats() Stats {
+	return Stats{Syncs: l.syncs.Load(), Rotations: l.rotations.Load(), Live: len(*l.gens.Load())}
+}
+
+// Witness describes the end of the log. REQUIRES: no Append or Sync is running.
+func (l *Log) Witness() Witness {
+	return Witness{Gen: l.w.generation.no, End: l.w.end, Sum: l.w.sum, Head: l.next - 1}
+}
+
+// Close releases the files. It syncs nothing that anyone was promised: a caller that wants a clean end calls Sync first.
+// A successor that was built but not needed is removed.
+func (l *Log) Close() error {
+	l.background.Wait()
+	var errs []error
+	select {
+	case next := <-l.successor:
+		errs = append(errs, closeAll([]*generation{next.generation}), RemoveGeneration(l.dir, next.generation.no))
+	default:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	errs = append(errs, closeAll(*l.gens.Load()), l.acked.Close())
+	return errors.Join(errs...)
+}
+
+// Path returns the file that p is in, for messages.
+func (l *Log) Path(p Place) string { return GenerationPath(l.dir, p.Gen) }

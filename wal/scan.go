@@ -1,0 +1,167 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"opossum/dcb"
+)
+
+// Scanned is what a generation's bytes say. It is a value: nothing in it refers to a file.
+type Scanned struct {
+	Gen     uint64
+	Header  bool         // the header frame is intact
+	Linked  bool         // the link frame is intact
+	Link    Link         // if Linked
+	Base    dcb.Position // if Linked: the position of the first event that the generation may hold
+	Commits []Frame      // in order, without a gap
+	Sum     uint64       // of the last intact frame
+	Valid   int64        // bytes up to the end of the last intact frame
+	Size    int64        // bytes given
+	Stop    error        // why the scan ended before Size; nil if it did not
+	Later   []Frame      // intact frames found behind Valid when Stop is not nil
+}
+
+// Next returns the position after the last intact event; 0 if the generation is not linked.
+func (s Scanned) Next() dcb.Position {
+	if n := len(s.Commits); n > 0 {
+		return s.Commits[n-1].Last() + 1
+	}
+	return s.Base
+}
+
+// LastNo returns the number of the last intact frame.
+func (s Scanned) LastNo() uint64 {
+	no := uint64(len(s.Commits))
+	if s.Header {
+		no++
+	}
+	if s.Linked {
+		no++
+	}
+	return no
+}
+
+// Scan reads the frames of one generation. It is a pure function: it stops at the first byte that is not the next
+// frame, says why, and then looks behind for intact frames, because those can convict the damage as rot.
+// Bodies share memory with b.
+func Scan(b []byte, id StoreID, gen uint64) Scanned {
+	s := Scanned{Gen: gen, Size: int64(len(b))}
+	for s.Valid < s.Size {
+		if err := s.take(b, id); err != nil {
+			s.Stop = err
+			s.Later = findLater(b, s.Valid+1, id, gen)
+			break
+		}
+	}
+	return s
+}
+
+// take moves s over the next frame, or says why there is none.
+func (s *Scanned) take(b []byte, id StoreID) error {
+	rest := b[s.Valid:]
+	entry, size, err := nextEntry(rest)
+	if err != nil {
+		if isZero(rest) {
+			return errZeroes
+		}
+		return err
+	}
+	f, err := parseFrame(entry, id, s.Gen)
+	if err != nil {
+		return err
+	}
+	if f.No != s.LastNo()+1 {
+		return errPlace
+	}
+	if f.Prev != s.Sum {
+		return errChain
+	}
+	f.Offset, f.End = s.Valid, s.Valid+int64(size)
+	f.BodyOffset = f.End - int64(len(f.Body))
+	if err := s.accept(f, id); err != nil {
+		return err
+	}
+	s.Sum, s.Valid = f.Sum, f.End
+	return nil
+}
+
+// accept enforces the order header, link, commits, and that positions go on without a gap.
+func (s *Scanned) accept(f Frame, id StoreID) error {
+	switch {
+	case !s.Header:
+		if f.Kind != KindHeader || len(f.Body) != headerBodyBytes || StoreID(f.Body[:16]) != id {
+			return errBody
+		}
+		s.Header = true
+	case !s.Linked:
+		if f.Kind != KindLink || f.First == 0 {
+			return errBody
+		}
+		link, err := decodeLink(f.Body)
+		if err != nil {
+			return err
+		}
+		s.Linked, s.Link, s.Base = true, link, f.First
+	default:
+		if f.Kind != KindCommit || f.Count == 0 {
+			return errBody
+		}
+		if f.First != s.Next() || f.Last() < f.First {
+			return errChain
+		}
+		s.Commits = append(s.Commits, f)
+	}
+	return nil
+}
+
+// findLater looks for intact frames from offset from on, at any alignment: what tore or rotted may have any length.
+// It trusts a frame's own number, so that frames behind a hole are found as well.
+func findLater(b []byte, from int64, id StoreID, gen uint64) []Frame {
+	var magic [4]byte
+	binary.LittleEndian.PutUint32(magic[:], frameMagic)
+	var out []Frame
+	for from < int64(len(b)) {
+		i := bytes.Index(b[from:], magic[:])
+		if i < 0 {
+			break
+		}
+		start := from + int64(i)
+		from = start + 1
+		if f, ok := frameAt(b[start:], id, gen); ok {
+			f.Offset, f.BodyOffset = start, start+FrameHeaderBytes
+			f.End = f.BodyOffset + int64(len(f.Body))
+			out = append(out, f)
+			from = f.End
+		}
+	}
+	return out
+}
+
+// frameAt parses a frame that starts with b and takes its length from its own header.
+func frameAt(b []byte, id StoreID, gen uint64) (Frame, bool) {
+	if len(b) < FrameHeaderBytes {
+		return Frame{}, false
+	}
+	n := FrameHeaderBytes + int64(binary.LittleEndian.Uint32(b[36:]))
+	if n > int64(len(b)) {
+		return Frame{}, false
+	}
+	f, err := parseFrame(b[:n], id, gen)
+	return f, err == nil
+}
+
+func isZero(b []byte) bool {
+	for len(b) >= 8 {
+		if binary.LittleEndian.Uint64(b) != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
