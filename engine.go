@@ -188,15 +188,24 @@ func (e *Engine) recover() (recovery.Opened, error) {
 	return recovery.Apply(e.dir, state, plan, e.files, e.opts.Flush.Relaxed(), time.Now())
 }
 
-// makeDir creates dir with its parents, and makes the new name durable: an event is no safer than the directory that it is in.
+// makeDir creates dir with its parents, and makes the new names durable: an event is no safer than the directory that it is in.
 func makeDir(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+	if info, err := os.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+		}
 		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return recovery.SyncDir(filepath.Dir(dir))
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return recovery.SyncDir(parent)
 }
 
 // checkForeign refuses a directory of other things before anything is put into it.
@@ -277,7 +286,11 @@ func (e *Engine) Sync(ctx context.Context) error {
 func (e *Engine) Recovery() RecoveryReport { return e.report }
 
 // StoreID returns the identity of the store, made when it was created, as text.
-func (e *Engine) StoreID() string { return e.disk.state.Store.String() }
+func (e *Engine) StoreID() string {
+	e.disk.Lock()
+	defer e.disk.Unlock()
+	return e.disk.state.Store.String()
+}
 
 // Dir returns the absolute path of the store's directory.
 func (e *Engine) Dir() string { return e.dir }

@@ -47,7 +47,11 @@ type waiter struct {
 }
 
 // New starts with everything up to head durable and visible, and everything up to materialized checkpointed.
+// It panics if that breaks the invariant.
 func New(materialized, head dcb.Position) *Ledger {
+	if materialized > head {
+		panic(fmt.Sprintf("ledger: %v starts at %d, beyond the head %d", Materialized, materialized, head))
+	}
 	l := new(Ledger)
 	l.mu.waiters = make(map[*waiter]struct{})
 	l.at[Materialized].Store(uint64(materialized))

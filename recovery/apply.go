@@ -32,12 +32,12 @@ type Report struct {
 	Outcome      string        `json:"outcome"` // created, clean or recovered
 	Head         dcb.Position  `json:"head"`
 	Materialized dcb.Position  `json:"materialized"`
-	Replayed     uint64        `json:"replayed"`    // events in the log that are not yet filed
-	CutBytes     int64         `json:"cut_bytes"`   // of a torn, never acknowledged tail
-	Quarantined  []string      `json:"quarantined"` // files that keep what was cut
+	Replayed     uint64        `json:"replayed"`              // events in the log that are not yet filed
+	CutBytes     int64         `json:"cutBytes"`              // of a torn, never acknowledged tail
+	Quarantined  []string      `json:"quarantined,omitempty"` // files that keep what was cut
 	Epoch        uint64        `json:"epoch"`
-	EpochRaised  bool          `json:"epoch_raised"` // visible events may be gone: positions saved elsewhere may be of a lost future
-	Took         time.Duration `json:"took_ns"`
+	EpochRaised  bool          `json:"epochRaised"` // visible events may be gone: positions saved elsewhere may be of a lost future
+	Took         time.Duration `json:"tookNs"`
 }
 
 // String returns the report as one line for people.

@@ -29,7 +29,7 @@ const (
 // Listing is what a log directory holds.
 type Listing struct {
 	Generations []uint64 // ascending
-	Temps       []string // names of generations that were being built when a process died
+	Temps       []string // names of generations that were being built or removed when a process died
 }
 
 // List reads the names in a log directory. Names that are not the log's own are left alone.
@@ -85,13 +85,22 @@ func ReadGeneration(dir string, gen uint64, fromDisk bool) ([]byte, error) {
 	return b, nil
 }
 
-// RemoveGeneration deletes a generation. It needs no sync: a deletion that a power cut undoes brings back a generation
-// that nothing needs, and recovery removes it again.
+// RemoveGeneration deletes a generation, if it is there. Its name goes first, by rename, because a published name without
+// its file would be damage to recovery: a process that dies in between leaves a temporary name. It needs no sync: a
+// deletion that a power cut undoes brings back a generation that nothing needs, and recovery removes it again.
 func RemoveGeneration(dir string, gen uint64) error {
-	return removeGenDir(filepath.Join(dir, genName(gen)))
+	final := filepath.Join(dir, genName(gen))
+	temp := final + tempSuffix
+	if err := removeGenDir(temp); err != nil {
+		return err
+	}
+	if err := os.Rename(final, temp); err != nil && !notExist(err) {
+		return fmt.Errorf("wal: remove: %w", err)
+	}
+	return removeGenDir(temp)
 }
 
-// RemoveTemp deletes a half-built generation by its name in Listing.Temps.
+// RemoveTemp deletes a half-built or half-removed generation by its name in Listing.Temps.
 func RemoveTemp(dir, name string) error { return removeGenDir(filepath.Join(dir, name)) }
 
 func removeGenDir(path string) error {
@@ -124,7 +133,7 @@ type Built struct {
 
 // BuildGeneration writes a whole generation under a temporary name, syncs it, and publishes it by rename. With a nil
 // link it holds only its header, ready for a later rotation; else commits follow whose bodies are copied as they are.
-// What stood under the temporary name is removed; the published name must be free.
+// What stood under the temporary name is removed; the published name must be free. After an error it is free again.
 func BuildGeneration(dir string, id StoreID, gen uint64, now time.Time, link *Link, base dcb.Position, commits []Frame) (Built, error) {
 	final := filepath.Join(dir, genName(gen))
 	temp := final + tempSuffix
@@ -139,7 +148,7 @@ func BuildGeneration(dir string, id StoreID, gen uint64, now time.Time, link *Li
 		return Built{}, fmt.Errorf("wal: publish generation %d: %w", gen, err)
 	}
 	if err := syncDir(dir); err != nil {
-		return Built{}, fmt.Errorf("wal: publish generation %d: %w", gen, err)
+		return Built{}, errors.Join(fmt.Errorf("wal: publish generation %d: %w", gen, err), RemoveGeneration(dir, gen))
 	}
 	return b, nil
 }
@@ -187,6 +196,9 @@ type generation struct {
 }
 
 func openGeneration(path string, gen uint64) (*generation, error) {
+	if err := refuseStrays(path); err != nil {
+		return nil, err
+	}
 	tail, err := tidwall.Open(path, tidwallOptions())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -196,6 +208,27 @@ func openGeneration(path string, gen uint64) (*generation, error) {
 		return nil, errors.Join(err, tail.Close())
 	}
 	return &generation{no: gen, path: path, tail: tail, file: file}, nil
+}
+
+// refuseStrays returns an error if a generation's directory holds another file that tidwall/wal would take for its own. It
+// believes names: an empty file <number>.START makes it delete every segment before that number, and a second segment
+// is where it would go on writing. None is ever made here, and foreign ones are for a person to judge.
+func refuseStrays(path string) error {
+	entries, err := os.ReadDir(path)
+	if notExist(err) {
+		return nil // tidwall/wal makes it
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		index := strings.TrimSuffix(strings.TrimSuffix(e.Name(), ".START"), ".END")
+		_, err := strconv.ParseUint(index, 10, 64)
+		if err == nil && len(index) == len(segmentFile) && e.Name() != segmentFile {
+			return &dcb.CorruptError{File: filepath.Join(path, e.Name()), Reason: "a foreign file in a log generation"}
+		}
+	}
+	return nil
 }
 
 // frameWriter appends frames to a generation and keeps the chain.

@@ -3,7 +3,6 @@ package wal
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -124,8 +123,8 @@ var (
 	errBody    = errors.New("the frame body is malformed")
 )
 
-// parseFrame decodes the frame that is the whole of b, the entry at offset. It checks everything that needs no context:
-// form and sum under the frame's own number.
+// parseFrame decodes the frame that is the whole of b. It checks everything that needs no context: form and sum under the
+// frame's own number.
 func parseFrame(b []byte, id StoreID, gen uint64) (Frame, error) {
 	le := binary.LittleEndian
 	switch {
@@ -225,9 +224,4 @@ func uvarintLen(v uint64) int {
 		n++
 	}
 	return n
-}
-
-// at adds the place to an error.
-func at(file string, off int64, format string, args ...any) error {
-	return &dcb.CorruptError{File: file, Offset: off, Reason: fmt.Sprintf(format, args...)}
 }

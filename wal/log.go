@@ -18,7 +18,10 @@ import (
 // memory, so this is also the memory that the log costs.
 const DefaultRotateBytes = 32 << 20
 
-// hardRotateFactor times RotateBytes is how far a generation may grow while its successor cannot be built (say, for want
+// MaxRotateBytes keeps every offset, up to the hard limit of a generation, within the 32 bits of Place.Off.
+const MaxRotateBytes = 512 << 20
+
+// hardRotateFactor times RotateBytes, and one frame, is how far a generation may grow while its successor cannot be built (say, for want
 // of space): appends go on instead of failing for something that is not theirs.
 const hardRotateFactor = 4
 
@@ -33,7 +36,7 @@ type Place struct {
 
 // Options of a Log; the zero value is the default.
 type Options struct {
-	RotateBytes int64 // 0: DefaultRotateBytes; at most 512 MiB
+	RotateBytes int64 // 0: DefaultRotateBytes; at most MaxRotateBytes
 	Logger      *slog.Logger
 	Now         func() time.Time
 	// Fdatasync and Write stand in for the real calls in tests that make them fail. nil: the real ones.
@@ -55,8 +58,8 @@ type Segment struct {
 	Last dcb.Position // of its events; its base - 1 if it has none
 }
 
-// Log is the open log. Append, Sync and Witness are for one goroutine at a time; ReadAt, Trim, Durable and Generations may be
-// called by any, at any time until Close.
+// Log is the open log. Append, Sync and Witness are for one goroutine at a time; ReadAt, Trim, Durable, FirstGeneration and
+// Stats may be called by any, at any time until Close.
 type Log struct {
 	dir string
 	id  StoreID
@@ -69,6 +72,7 @@ type Log struct {
 	broken    error // the first error; final
 
 	durable    atomic.Uint64
+	anchored   atomic.Uint64 // the newest generation whose link frame is durable; those before it can be trimmed
 	checkpoint atomic.Uint64 // newest, repeated in link frames
 	syncs      atomic.Uint64
 	rotations  atomic.Uint64
@@ -88,6 +92,9 @@ func Open(dir string, id StoreID, live []Segment, w Witness, lastNo uint64, opt 
 	if opt.RotateBytes == 0 {
 		opt.RotateBytes = DefaultRotateBytes
 	}
+	if opt.RotateBytes < 0 || opt.RotateBytes > MaxRotateBytes {
+		return nil, fmt.Errorf("wal: open: RotateBytes %d: %w", opt.RotateBytes, dcb.ErrInvalidOption)
+	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -103,6 +110,7 @@ func Open(dir string, id StoreID, live []Segment, w Witness, lastNo uint64, opt 
 	l := &Log{dir: dir, id: id, opt: opt, next: w.Head + 1, syncedEnd: w.End, successor: make(chan *frameWriter, 1)}
 	l.prepareAt = opt.RotateBytes / 2
 	l.durable.Store(uint64(w.Head))
+	l.anchored.Store(w.Gen)
 	if err := l.open(live, w, lastNo); err != nil {
 		return nil, fmt.Errorf("wal: open: %w", err)
 	}
@@ -116,6 +124,13 @@ func (l *Log) open(live []Segment, w Witness, lastNo uint64) (err error) {
 			err = errors.Join(err, closeAll(gens))
 		}
 	}()
+	// Before tidwall/wal may touch anything: it would create what is missing.
+	path := GenerationPath(l.dir, w.Gen)
+	if fi, err := os.Stat(path); err != nil {
+		return err
+	} else if fi.Size() != w.End {
+		return &dcb.CorruptError{File: path, Offset: w.End, Reason: fmt.Sprintf("the file has %d bytes where %d were verified", fi.Size(), w.End)}
+	}
 	for _, s := range live[:len(live)-1] {
 		f, err := os.Open(GenerationPath(l.dir, s.Gen))
 		if err != nil {
@@ -213,6 +228,7 @@ func (l *Log) sync() error {
 		return err
 	}
 	l.syncedEnd = end
+	l.anchored.Store(l.w.generation.no)
 	l.durable.Store(uint64(last))
 	a := Acked{Gen: l.w.generation.no, Offset: uint64(end), Position: last}
 	if _, err := l.acked.WriteAt(a.encode(l.id), 0); err != nil {
@@ -234,7 +250,7 @@ func (l *Log) makeRoom(size int64) error {
 		default:
 			return fmt.Errorf("generation %d has %d bytes and its successor cannot be built", l.w.generation.no, l.w.end)
 		}
-	case end > l.opt.RotateBytes && l.next > 1 && l.w.no > 2: // never rotate an empty generation
+	case end > l.opt.RotateBytes && l.w.no > 2: // never rotate an empty generation
 		select {
 		case next := <-l.successor:
 			return l.rotate(next)
@@ -272,8 +288,8 @@ func (l *Log) build(gen uint64) (*frameWriter, error) {
 		return nil, err
 	}
 	g, err := openGeneration(filepath.Join(l.dir, genName(gen)), gen)
-	if err != nil {
-		return nil, err
+	if err != nil { // the name must be free for the next attempt
+		return nil, errors.Join(err, RemoveGeneration(l.dir, gen))
 	}
 	return &frameWriter{generation: g, id: l.id, no: b.No, sum: b.Sum, end: b.End}, nil
 }
@@ -317,15 +333,18 @@ func (l *Log) rotate(next *frameWriter) error {
 }
 
 // ReadAt fills b from the place p. It returns an error that Is ErrTrimmed if the generation is gone: then
-// everything in it is filed.
+// everything in it is filed. After Close it returns ErrClosed, which says nothing of the kind.
 func (l *Log) ReadAt(p Place, b []byte) error {
 	for _, g := range *l.gens.Load() {
 		if g.no != p.Gen {
 			continue
 		}
 		_, err := g.file.ReadAt(b, int64(p.Off))
-		if errors.Is(err, os.ErrClosed) {
+		if errors.Is(err, os.ErrClosed) && g.no < l.FirstGeneration() {
 			break // trimmed while we looked
+		}
+		if errors.Is(err, os.ErrClosed) {
+			return fmt.Errorf("wal: %w", dcb.ErrClosed)
 		}
 		if err != nil {
 			return &dcb.CorruptError{File: GenerationPath(l.dir, p.Gen), Offset: int64(p.Off), Reason: fmt.Sprintf("cannot read %d bytes: %v", len(b), err)}
@@ -336,14 +355,15 @@ func (l *Log) ReadAt(p Place, b []byte) error {
 }
 
 // Trim deletes the generations that end at or before the checkpoint s, oldest first, and returns how many it deleted.
-// The current generation stays.
+// The current generation stays, and so does the one before it until the link frame that follows it is durable: a power
+// cut could take that frame back, and leave a log without an end to go on from.
 func (l *Log) Trim(s dcb.Position) (int, error) {
 	l.checkpoint.Store(uint64(s))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	gens := *l.gens.Load()
 	n := 0
-	for n < len(gens)-1 && gens[n].last <= s {
+	for n < len(gens)-1 && gens[n].last <= s && gens[n+1].no <= l.anchored.Load() {
 		n++
 	}
 	if n == 0 {

@@ -34,7 +34,7 @@ const (
 	minPayloadBytes = 1 + 8 + 4 + 1 + 1 + 1 + 1 // flags, time, a type of one byte, no tags, no metadata
 )
 
-// errRecord is the only way decoding fails: the caller knows the place and says it.
+// The ways in which decoding fails. They name no place: the caller knows it and says it.
 var (
 	errRecordShort = errors.New("record is cut short")
 	errRecordSum   = errors.New("record checksum does not match")

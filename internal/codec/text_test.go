@@ -344,6 +344,8 @@ func TestTextIsStrict(t *testing.T) {
 		{"data is not JSON", `{"student": 7}`, `{"student": 7`},
 		{"data with white space before", `{"student": 7}`, ` {"student": 7}`},
 		{"data with white space after", `{"student": 7}`, `{"student": 7} `},
+		{"data not UTF-8", `{"student": 7}`, "\"\xff\""},
+		{"text not UTF-8", `"data": {"student": 7}`, "\"dataText\": \"\xff\""},
 		{"no data at all", `{"student": 7}`, ``},
 		{"empty text", `"data": {"student": 7}`, `"dataText": ""`},
 		{"text and then more", `"data": {"student": 7}`, `"dataText": "a" `},

@@ -127,6 +127,7 @@ func requireChildWithMounts(t *testing.T, name string) {
 	if os.Geteuid() != 0 {
 		attr.Cloneflags |= syscall.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	out, err := child(t, name, t.TempDir(), attr)
 	if errors.Is(err, syscall.EPERM) || strings.Contains(out, mountRefused) {
@@ -198,6 +199,10 @@ func TestPermissions(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755)) // another user must get as far as to what the test forbids
 	require.NoError(t, os.Chmod(dir, 0o755))
 	out, err := child(t, "permissions", dir, nil)
+	for way := range ways { // so that an ordinary user can remove them
+		shard := filepath.Join(dir, way, digits(1))
+		require.NoError(t, errors.Join(os.Chmod(shard, 0o755), os.Chmod(filepath.Dir(shard), 0o755)), out)
+	}
 	require.NoError(t, err, out)
 }
 
@@ -299,6 +304,28 @@ func TestDescriptorsAreBoundedAndClosed(t *testing.T) {
 	require.LessOrEqual(t, count(), before+maxShardDirs+1)
 	require.NoError(t, s.Close())
 	require.Equal(t, before, count())
+}
+
+// A shard that many others push out of the cache stays open for the writer that is still using it, and no longer.
+func TestShardInUseStaysOpen(t *testing.T) {
+	s := openStore(t)
+	shards := &s.writer.shards
+	used, err := shards.acquire(s, 1)
+	require.NoError(t, err)
+	for i := 1; i <= maxShardDirs; i++ {
+		other, err := shards.acquire(s, dcb.Position(i*shardPositions+1))
+		require.NoError(t, err)
+		shards.release(other)
+	}
+	require.Equal(t, -1, shards.find(1))
+	again, err := shards.acquire(s, 1)
+	require.NoError(t, err)
+	require.NotEqual(t, used.fd, again.fd, "the first is still open")
+	shards.release(again)
+	var st unix.Stat_t
+	require.NoError(t, unix.Fstat(used.fd, &st))
+	shards.release(used)
+	require.Equal(t, unix.EBADF, unix.Fstat(used.fd, &st))
 }
 
 func TestKernelRelease(t *testing.T) {

@@ -1,0 +1,57 @@
+# Bare `make` lists the targets. CI calls these and nothing else (see .ci/run).
+
+GO         ?= go
+FUZZTIME   ?= 20s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TOOLS       = $(CURDIR)/.tools
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-short check format vet lint cross fuzz bench bench-floors clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## the demo: a course enrolment under load, killed and recovered, in ./demo-data (ARGS="--events 10000")
+	$(GO) build -o bin/opossum ./cmd/opossum
+	./bin/opossum demo --dir demo-data $(ARGS)
+
+test: ## all tests, with the race detector and in shuffled order
+	$(GO) test -race -shuffle=on -timeout 9m ./...
+
+test-short: ## a quick pass without the race detector
+	$(GO) test -short ./...
+
+check: format vet lint cross ## format, vet, lint, and the builds for other systems
+
+format: ## fail if a file is not gofmt-ed
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt-ed:"; echo "$$files"; exit 1; }
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## staticcheck, at the pinned version
+	@test -x $(TOOLS)/$(STATICCHECK) || { \
+		mkdir -p $(dir $(TOOLS)/$(STATICCHECK)) && GOBIN=$(TOOLS) $(GO) install $(STATICCHECK) && \
+		mv $(TOOLS)/staticcheck $(TOOLS)/$(STATICCHECK); }
+	$(TOOLS)/$(STATICCHECK) ./...
+
+cross: ## compile and vet for macOS and Windows
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "fuzz $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench: ## the five-row table: what durability costs, five ways, one writer and 64
+	$(GO) run ./bench/table
+
+bench-floors: ## appends beside the bare log, at 1 to 1,024 writers
+	$(GO) run ./bench/table --floors
+
+clean: ## remove what run, lint and the benchmarks leave behind
+	rm -rf bin demo-data .tools

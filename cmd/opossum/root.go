@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"opossum"
+)
+
+// dirVariable names the environment variable that stands in for --dir.
+const dirVariable = "OPOSSUM_DIR"
+
+// app is what the commands of one invocation share: the flags that all of them have.
+type app struct {
+	dir  string
+	json bool
+}
+
+func newRoot() *cobra.Command {
+	a := &app{}
+	root := &cobra.Command{
+		Use:   "opossum",
+		Short: "An embeddable event store with Dynamic Consistency Boundaries",
+		Long: "opossum appends events to a store, reads them, and shows what a store is made of.\n\n" +
+			"A store is a directory, named by --dir or " + dirVariable + ". One process owns it at a time.\n" +
+			"Output is text for people, or JSON for programs with --json. Errors go to standard error, with a status other than 0.",
+		Example:       "  opossum demo\n  opossum read --dir demo-data --tag course:t1-7",
+		SilenceUsage:  true, // an error is one line; the help is there for those who ask
+		SilenceErrors: true, // printed once, in main
+	}
+	root.PersistentFlags().StringVar(&a.dir, "dir", "", "directory of the store (default: $"+dirVariable+")")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs instead of text for people")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())
+	})
+	root.AddCommand(newAppend(a), newRead(a), newCat(a), newStat(a), newDemo(a), newDemoChild(a))
+	return root
+}
+
+// storeDir returns the directory that --dir or else the environment names.
+func (a *app) storeDir() (string, error) {
+	if a.dir != "" {
+		return a.dir, nil
+	}
+	if dir := os.Getenv(dirVariable); dir != "" {
+		return dir, nil
+	}
+	return "", errors.New("no store named: give --dir DIRECTORY or set " + dirVariable)
+}
+
+// absence says what a command does with a store that does not exist.
+type absence bool
+
+const (
+	refuseAbsent absence = false // the command only looks: a mistyped name must not leave an empty store behind
+	createAbsent absence = true
+)
+
+// withStore opens the store, runs f and closes the store again. An error of closing counts if f had none.
+func (a *app) withStore(cmd *cobra.Command, absent absence, f func(context.Context, *opossum.Engine) error) (err error) {
+	dir, err := a.storeDir()
+	if err != nil {
+		return err
+	}
+	if absent == refuseAbsent {
+		if err := requireStore(dir); err != nil {
+			return err
+		}
+	}
+	e, err := openStore(dir, cmd.ErrOrStderr(), slog.LevelWarn)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closing := e.Close(); err == nil {
+			err = closing
+		}
+	}()
+	return f(cmd.Context(), e)
+}
+
+// openStore opens dir with the engine's defaults; what the engine has to say from level on goes to stderr.
+func openStore(dir string, stderr io.Writer, level slog.Level) (*opossum.Engine, error) {
+	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	return opossum.Open(dir, &opossum.Options{Logger: logger})
+}
+
+// requireStore refuses a directory in which opening would create a store. Whether one that holds something holds a
+// store is for the engine to judge, which knows damage from absence.
+func requireStore(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no store at %s: there is no such directory", dir)
+	case err != nil:
+		return fmt.Errorf("no store at %s: %w", dir, err)
+	case len(entries) == 0:
+		return fmt.Errorf("no store at %s: the directory is empty", dir)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package opossum_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+
+	"opossum"
+)
+
+// The ten lines of the README.
+func Example() {
+	dir, err := os.MkdirTemp(".", "example-") // anywhere you like; Open creates what is missing
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	ctx := context.Background()
+	store, err := opossum.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+
+	ann := []opossum.Event{{Type: "StudentRegistered", Tags: []opossum.Tag{"email:ann@example.org"}, Data: []byte(`{"name":"Ann"}`)}}
+	unique := &opossum.Condition{FailIfExists: opossum.ByTags("email:ann@example.org")}
+	position, err := store.Append(ctx, ann, unique) // durable when it returns
+	fmt.Println(position, err)
+	_, err = store.Append(ctx, ann, unique) // the second Ann is refused
+	fmt.Println(errors.Is(err, opossum.ErrAlreadyExists))
+	// Output:
+	// 1 <nil>
+	// true
+}
+
+// A decision rests on what was read: the condition makes sure that nothing relevant has happened since.
+func ExampleEngine_Append_decision() {
+	dir, err := os.MkdirTemp(".", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	store, err := opossum.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+
+	const capacity = 2
+	enrol := func(student opossum.Tag) error {
+		for {
+			seats := opossum.Match(opossum.QueryItem{Types: []string{"Enrolled"}, Tags: []opossum.Tag{"course:c1"}})
+			view, err := store.Read(ctx, seats, opossum.ReadOptions{})
+			if err != nil {
+				return err
+			}
+			taken := 0
+			for _, err := range view.All() {
+				if err != nil {
+					return err
+				}
+				taken++
+			}
+			if taken == capacity {
+				return errors.New("the course is full")
+			}
+			_, err = store.Append(ctx,
+				[]opossum.Event{{Type: "Enrolled", Tags: []opossum.Tag{"course:c1", student}}},
+				&opossum.Condition{FailIfMatch: seats, After: view.Head()})
+			if !errors.Is(err, opossum.ErrConditionFailed) {
+				return err
+			}
+			// Somebody else enrolled meanwhile: look again, decide again.
+		}
+	}
+	for _, student := range []opossum.Tag{"student:1", "student:2", "student:3"} {
+		fmt.Println(student, enrol(student))
+	}
+	// Output:
+	// student:1 <nil>
+	// student:2 <nil>
+	// student:3 the course is full
+}
+
+// A subscription yields what is there, then what comes, with no seam between.
+func ExampleEngine_Subscribe() {
+	dir, err := os.MkdirTemp(".", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	store, err := opossum.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+
+	for _, typ := range []string{"Opened", "Renamed", "Closed"} {
+		if _, err := store.Append(ctx, []opossum.Event{{Type: typ, Tags: []opossum.Tag{"account:9"}}}, nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+	sub, err := store.Subscribe(ctx, opossum.ByTags("account:9"), 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for e, err := range sub.All() {
+		if err != nil {
+			break // ctx ended, or the engine was closed
+		}
+		fmt.Println(e.Position, e.Event.Type)
+		if e.Event.Type == "Closed" {
+			cancel()
+		}
+	}
+	fmt.Println("position", sub.Position())
+	// Output:
+	// 1 Opened
+	// 2 Renamed
+	// 3 Closed
+	// position 3
+}
