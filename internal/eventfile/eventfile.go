@@ -122,7 +122,8 @@ func (s *Store) shardPath(first dcb.Position) string {
 	return s.dir + string(filepath.Separator) + digits(first)
 }
 
-func (s *Store) path(p dcb.Position) string {
+// Path returns the name of the file of p, whether or not it exists.
+func (s *Store) Path(p dcb.Position) string {
 	return s.shardPath(shardOf(p)) + string(filepath.Separator) + fileName(p)
 }
 

@@ -36,7 +36,7 @@ func requireUnread(t *testing.T, s *Store, old time.Time, first, last dcb.Positi
 	t.Helper()
 	for p := first; p <= last; p++ {
 		var st unix.Stat_t
-		require.NoError(t, unix.Stat(s.path(p), &st))
+		require.NoError(t, unix.Stat(s.Path(p), &st))
 		require.Equal(t, old.Unix(), st.Atim.Sec, "position %d was read", p)
 	}
 }
@@ -75,7 +75,7 @@ func inEachWayIn(dir string, f func(s *Store) error) error {
 
 // expectFailure judges a failed write: the cause, the path, and that no temporary file is left.
 func expectFailure(s *Store, p dcb.Position, err, cause error) error {
-	if !errors.Is(err, cause) || !strings.Contains(err.Error(), s.path(p)) {
+	if !errors.Is(err, cause) || !strings.Contains(err.Error(), s.Path(p)) {
 		return fmt.Errorf("error of the write: %v", err)
 	}
 	return expectNoTemp(s)
@@ -215,7 +215,7 @@ func childPermissions(dir string) error {
 		}
 		force(s)
 		stores = append(stores, s)
-		err = errors.Join(s.Write(1, text(1)), s.Write(2, text(2)), os.Chmod(s.path(2), 0), os.Chmod(s.shardPath(1), 0o555), os.Chmod(s.dir, 0o555))
+		err = errors.Join(s.Write(1, text(1)), s.Write(2, text(2)), os.Chmod(s.Path(2), 0), os.Chmod(s.shardPath(1), 0o555), os.Chmod(s.dir, 0o555))
 		if err != nil {
 			return err
 		}
@@ -248,13 +248,13 @@ func childPermissions(dir string) error {
 func TestReadOfPipeOrSocketDoesNotWait(t *testing.T) {
 	s := openStore(t)
 	require.NoError(t, s.Write(1, text(1)))
-	require.NoError(t, unix.Mkfifo(s.path(7), 0o644))
+	require.NoError(t, unix.Mkfifo(s.Path(7), 0o644))
 	_, err := s.Read(7)
-	requireCorrupt(t, err, s.path(7), "not a regular file")
-	require.NoError(t, os.Remove(s.path(7)))
-	require.NoError(t, unix.Mknod(s.path(7), unix.S_IFSOCK|0o644, 0))
+	requireCorrupt(t, err, s.Path(7), "not a regular file")
+	require.NoError(t, os.Remove(s.Path(7)))
+	require.NoError(t, unix.Mknod(s.Path(7), unix.S_IFSOCK|0o644, 0))
 	_, err = s.Read(7)
-	requireCorrupt(t, err, s.path(7), "not a regular file")
+	requireCorrupt(t, err, s.Path(7), "not a regular file")
 }
 
 func TestShardIsNotALink(t *testing.T) {
@@ -279,7 +279,7 @@ func TestNamelessFilesStayInUse(t *testing.T) {
 	require.NoError(t, s.Write(1, text(1)), "rewrite")
 	require.NoError(t, os.RemoveAll(s.shardPath(1)))
 	require.NoError(t, s.Write(1, text(1)), "shard removed")
-	require.NoError(t, os.MkdirAll(s.path(2), 0o755))
+	require.NoError(t, os.MkdirAll(s.Path(2), 0o755))
 	require.Error(t, s.Write(2, text(2)))
 	require.False(t, s.writer.renamed.Load())
 }

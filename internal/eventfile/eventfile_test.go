@@ -202,7 +202,7 @@ func TestWriteReplacesWhateverIsThere(t *testing.T) {
 		for name, damage := range states {
 			t.Run(name, func(t *testing.T) {
 				require.NoError(t, s.Write(7, text(7)))
-				damage(t, s.path(7))
+				damage(t, s.Path(7))
 				require.NoError(t, s.Write(7, codec.AppendText(nil, event(7, "new"))))
 				requireHolds(t, s, event(7, "new"))
 				require.Equal(t, []string{"00000000000000000001/00000000000000000007.json"}, names(t, s))
@@ -216,9 +216,9 @@ func TestWriteReplacesWhateverIsThere(t *testing.T) {
 
 func TestWriteOverDirectoryFailsAndLeavesNothing(t *testing.T) {
 	inEachWay(t, func(t *testing.T, s *Store) {
-		require.NoError(t, os.MkdirAll(filepath.Join(s.path(7), "sub"), 0o755))
+		require.NoError(t, os.MkdirAll(filepath.Join(s.Path(7), "sub"), 0o755))
 		err := s.Write(7, text(7))
-		require.ErrorContains(t, err, s.path(7))
+		require.ErrorContains(t, err, s.Path(7))
 		require.Empty(t, names(t, s))
 	})
 }
@@ -259,10 +259,10 @@ func TestReadRefusesDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t)
 			require.NoError(t, s.Write(7, good))
-			c.damage(t, s.path(7))
+			c.damage(t, s.Path(7))
 			got, err := s.Read(7)
 			require.Zero(t, got)
-			requireCorrupt(t, err, s.path(7), c.reason)
+			requireCorrupt(t, err, s.Path(7), c.reason)
 		})
 	}
 }
@@ -281,7 +281,7 @@ func TestReadOfMissingFile(t *testing.T) {
 	s := openStore(t)
 	_, err := s.Read(1)
 	require.ErrorIs(t, err, fs.ErrNotExist, "no shard")
-	require.ErrorContains(t, err, s.path(1))
+	require.ErrorContains(t, err, s.Path(1))
 	require.NoError(t, s.Write(2, text(2)))
 	_, err = s.Read(1)
 	require.ErrorIs(t, err, fs.ErrNotExist, "no file")
@@ -425,7 +425,7 @@ func TestPerFileSyncRemembersWhatWasWritten(t *testing.T) {
 	}
 	require.Error(t, s.Write(0, nil))
 	files, dirs := s.toSync(s.pending.take())
-	require.Equal(t, []string{s.path(3), s.path(10_000), s.path(10_001), s.path(10_002)}, files)
+	require.Equal(t, []string{s.Path(3), s.Path(10_000), s.Path(10_001), s.Path(10_002)}, files)
 	require.Equal(t, []string{s.shardPath(1), s.shardPath(10_001), s.dir, filepath.Dir(s.dir)}, dirs)
 	files, dirs = s.toSync(s.pending.take())
 	require.Empty(t, files)
@@ -437,13 +437,13 @@ func TestFailedSyncIsFinal(t *testing.T) {
 		"a file": func(t *testing.T, s *Store) {
 			s.perFile = true
 			require.NoError(t, s.Write(1, text(1)))
-			require.NoError(t, os.Remove(s.path(1)))
+			require.NoError(t, os.Remove(s.Path(1)))
 		},
 		"a directory": func(t *testing.T, s *Store) {
 			s.perFile = true
 			s.pending.add(1)
-			require.NoError(t, os.MkdirAll(filepath.Dir(s.path(1)), 0o755))
-			require.NoError(t, os.WriteFile(s.path(1), text(1), 0o644))
+			require.NoError(t, os.MkdirAll(filepath.Dir(s.Path(1)), 0o755))
+			require.NoError(t, os.WriteFile(s.Path(1), text(1), 0o644))
 			s.dir = filepath.Join(s.dir, "gone")
 		},
 		"the file system": func(t *testing.T, s *Store) {
@@ -476,7 +476,7 @@ func TestHighestValid(t *testing.T) {
 		if want == 0 {
 			require.Empty(t, file)
 		} else {
-			require.Equal(t, s.path(want), file)
+			require.Equal(t, s.Path(want), file)
 		}
 	}
 	expect(0, 0)
@@ -487,13 +487,13 @@ func TestHighestValid(t *testing.T) {
 	expect(30_000, 30_001)
 	expect(30_001, 0)
 	expect(top, 0)
-	require.NoError(t, os.Truncate(s.path(30_001), 20))
+	require.NoError(t, os.Truncate(s.Path(30_001), 20))
 	expect(0, 30_000)
 	expect(30_000, 0)
-	require.NoError(t, os.Rename(s.path(30_000), s.path(29_999)))
+	require.NoError(t, os.Rename(s.Path(30_000), s.Path(29_999)))
 	expect(9_999, 10_001)
 	expect(10_000, 10_001)
-	require.NoError(t, os.Truncate(s.path(10_001), 0))
+	require.NoError(t, os.Truncate(s.Path(10_001), 0))
 	expect(0, 10_000)
 	expect(9_998, 10_000)
 	expect(10_000, 0)
@@ -509,7 +509,7 @@ func TestHighestValid(t *testing.T) {
 	stray("00000000000000009000/00000000000000009000.json")
 	stray("00000000000000040001")
 	stray("notes.txt")
-	require.NoError(t, os.Mkdir(s.path(40), 0o755))
+	require.NoError(t, os.Mkdir(s.Path(40), 0o755))
 	expect(0, 10_000)
 
 	require.NoError(t, s.Write(top, text(top)))
@@ -526,8 +526,8 @@ func TestHighestValidReadsNothingBelow(t *testing.T) {
 	}
 	old := time.Unix(1, 0)
 	for p := dcb.Position(9_995); p <= 10_005; p++ {
-		require.NoError(t, os.Truncate(s.path(p), 1))
-		require.NoError(t, os.Chtimes(s.path(p), old, time.Now())) // relatime then records the next read
+		require.NoError(t, os.Truncate(s.Path(p), 1))
+		require.NoError(t, os.Chtimes(s.Path(p), old, time.Now())) // relatime then records the next read
 	}
 	p, _, err := s.HighestValid(10_002)
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ func (s *Store) Read(p dcb.Position) (dcb.SequencedEvent, error) {
 	}
 	buf := buffers.Get().(*[]byte)
 	defer recycle(buf)
-	text, err := readRegular(s.path(p), *buf)
+	text, err := readRegular(s.Path(p), *buf)
 	if bad := unreadable(""); errors.As(err, &bad) {
 		return dcb.SequencedEvent{}, s.corrupt(p, 0, string(bad))
 	}
@@ -40,7 +40,7 @@ func (s *Store) parse(p dcb.Position, text []byte) (dcb.SequencedEvent, error) {
 }
 
 func (s *Store) corrupt(p dcb.Position, offset int64, reason string) error {
-	return &dcb.CorruptError{File: s.path(p), Offset: offset, Reason: fmt.Sprintf("event %d: %s", p, reason)}
+	return &dcb.CorruptError{File: s.Path(p), Offset: offset, Reason: fmt.Sprintf("event %d: %s", p, reason)}
 }
 
 // unreadable is an error of readRegular: what has the name is no file that could hold an event.

@@ -28,7 +28,7 @@ func (s *Store) HighestValid(above dcb.Position) (p dcb.Position, file string, e
 			return 0, "", err
 		}
 		if p != 0 {
-			return p, s.path(p), nil
+			return p, s.Path(p), nil
 		}
 	}
 	return 0, "", nil

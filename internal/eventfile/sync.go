@@ -84,7 +84,7 @@ func (s *Store) toSync(written []dcb.Position) (files, dirs []string) {
 		return nil, nil
 	}
 	for _, p := range written {
-		files = append(files, s.path(p))
+		files = append(files, s.Path(p))
 		dirs = append(dirs, s.shardPath(shardOf(p)))
 	}
 	return files, append(slices.Compact(dirs), s.dir, filepath.Dir(s.dir))

@@ -35,9 +35,9 @@ func (s *Store) writeRenamed(p dcb.Position, text []byte) error {
 		err = createTemp(temp, text)
 	}
 	if err != nil {
-		return &fs.PathError{Op: "write", Path: s.path(p), Err: err}
+		return &fs.PathError{Op: "write", Path: s.Path(p), Err: err}
 	}
-	if err := os.Rename(temp, s.path(p)); err != nil {
+	if err := os.Rename(temp, s.Path(p)); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	return nil

@@ -47,7 +47,7 @@ func (s *Store) writeFile(p dcb.Position, text []byte) error {
 		s.writer.renamed.Store(true)
 		return s.writeRenamed(p, text)
 	default:
-		return &fs.PathError{Op: "write", Path: s.path(p), Err: err}
+		return &fs.PathError{Op: "write", Path: s.Path(p), Err: err}
 	}
 }
 
