@@ -149,7 +149,7 @@ func (e *Engine) start(seed uint64, recent *index.Recent, places *index.Places, 
 	e.seq = sequencer.New(sequencer.Config{
 		Log: e.log, Ledger: e.ledger, Recent: recent, Places: places, Seed: seed,
 		Flush: e.opts.Flush, Limits: e.opts.limits(), Free: free,
-		Clock: e.opts.Clock, Logger: e.logger,
+		Hurry: func() { e.mat.Hurry() }, Clock: e.opts.Clock, Logger: e.logger,
 		ID: e.idOf, Poisoned: e.poisoned, Snapshotted: h.snapshotted,
 	})
 	e.seq.Backlog(backlog)

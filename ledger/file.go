@@ -92,6 +92,9 @@ func Decode(text []byte) (State, error) {
 	if doc.Format != formatName || doc.Version != Version || doc.Store == uuid.Nil {
 		return State{}, fmt.Errorf("format %q version %d store %s", doc.Format, doc.Version, doc.Store)
 	}
+	if !bytes.Equal(doc.State.Encode(), text) { // say, a missing field, which would read as zero
+		return State{}, errors.New("not the text of any state")
+	}
 	return doc.State, nil
 }
 

@@ -68,11 +68,9 @@ type Materializer struct {
 	prompt chan struct{} // wakes the checkpoint stage
 	hurry  chan struct{} // wakes pace
 	wants  wants
+	stalls stalls
 
-	stats struct {
-		files, checkpoints, trimmed atomic.Uint64
-		stalled                     atomic.Bool
-	}
+	stats struct{ files, checkpoints, trimmed atomic.Uint64 }
 }
 
 // New prepares a materializer that goes on from the ledger's Materialized; Start sets it in motion.
@@ -114,12 +112,17 @@ func (m *Materializer) Stop() error {
 // Abort ends filing without a checkpoint and does not wait: for an engine that is poisoned.
 func (m *Materializer) Abort() { m.cancel() }
 
+// Hurry lets filing go ahead of appends, and checkpoints, for as long as someone waits (Config.Held, Wait).
+func (m *Materializer) Hurry() {
+	poke(m.hurry)
+	poke(m.prompt)
+}
+
 // Wait returns when everything up to p is filed and checkpointed, and prompts both: filing goes ahead of appends and
 // the checkpoint does not wait for its time.
 func (m *Materializer) Wait(ctx context.Context, p dcb.Position) error {
 	defer m.wants.add(p)()
-	poke(m.hurry)
-	poke(m.prompt)
+	m.Hurry()
 	return m.cfg.Ledger.Wait(ctx, ledger.Materialized, p)
 }
 
@@ -295,25 +298,52 @@ func (m *Materializer) render(p dcb.Position, record, text []byte) ([]byte, []by
 // write files one event. An error of the file system (no space, no descriptors, a directory that somebody made read-only)
 // stalls filing until it passes: the event is safe in the log, and nothing that failed is believed.
 func (m *Materializer) write(ctx context.Context, p dcb.Position, text []byte) error {
-	for {
+	for stalled := false; ; stalled = true {
 		err := m.cfg.Files.Write(p, text)
 		if err == nil {
-			m.goOn()
+			if stalled {
+				m.goOn(filing)
+			}
 			return nil
 		}
-		if err := m.stall(ctx, err); err != nil {
+		if err := m.stall(ctx, filing, err); err != nil {
 			return err
 		}
 	}
 }
 
+// stage names a stage that errors can hold up.
+type stage uint8
+
+const (
+	filing stage = 1 << iota
+	checkpointing
+)
+
+// stalls are the stages that an error holds up: one that goes on does not speak for the other.
+type stalls struct {
+	mu   sync.Mutex
+	held stage
+	full stage // for want of space
+}
+
+func outOfSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 // stall waits a while after an error, and says so once. It returns an error only when the materializer ends.
-func (m *Materializer) stall(ctx context.Context, err error) error {
-	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	if !m.stats.stalled.Swap(true) {
-		m.cfg.Logger.Warn("opossum: filing is stalled", "error", err, "appends_refused", full)
+func (m *Materializer) stall(ctx context.Context, who stage, err error) error {
+	m.stalls.mu.Lock()
+	if m.stalls.held&who == 0 {
+		m.stalls.held |= who
+		m.cfg.Logger.Warn("opossum: filing is stalled", "error", err, "appends_refused", outOfSpace(err))
 	}
-	m.cfg.NoSpace(full)
+	if m.stalls.full &^= who; outOfSpace(err) {
+		m.stalls.full |= who
+	}
+	m.cfg.NoSpace(m.stalls.full != 0)
+	m.stalls.mu.Unlock()
+
 	t := time.NewTimer(retryEvery)
 	defer t.Stop()
 	select {
@@ -327,9 +357,13 @@ func (m *Materializer) stall(ctx context.Context, err error) error {
 }
 
 // goOn ends a stall.
-func (m *Materializer) goOn() {
-	if m.stats.stalled.Load() && m.stats.stalled.Swap(false) {
-		m.cfg.NoSpace(false)
+func (m *Materializer) goOn(who stage) {
+	m.stalls.mu.Lock()
+	defer m.stalls.mu.Unlock()
+	m.stalls.held &^= who
+	m.stalls.full &^= who
+	m.cfg.NoSpace(m.stalls.full != 0)
+	if m.stalls.held == 0 {
 		m.cfg.Logger.Info("opossum: filing goes on")
 	}
 }
@@ -389,16 +423,18 @@ func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64)
 	if err := m.cfg.Files.Sync(); err != nil {
 		return fmt.Errorf("materializer: sync event files: %w", err)
 	}
-	for {
+	for stalled := false; ; stalled = true {
 		err := m.cfg.Checkpoint(s)
 		if err == nil {
-			m.goOn()
+			if stalled {
+				m.goOn(checkpointing)
+			}
 			break
 		}
-		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		if !outOfSpace(err) {
 			return fmt.Errorf("materializer: checkpoint at %d: %w", s, err)
 		}
-		if err := m.stall(ctx, err); err != nil {
+		if err := m.stall(ctx, checkpointing, err); err != nil {
 			return m.unlessStopped(err)
 		}
 	}
@@ -430,8 +466,11 @@ type Stats struct {
 
 // Stats may be called at any time.
 func (m *Materializer) Stats() Stats {
+	m.stalls.mu.Lock()
+	stalled := m.stalls.held != 0
+	m.stalls.mu.Unlock()
 	return Stats{
 		Files: m.stats.files.Load(), Checkpoints: m.stats.checkpoints.Load(),
-		Trimmed: m.stats.trimmed.Load(), Stalled: m.stats.stalled.Load(),
+		Trimmed: m.stats.trimmed.Load(), Stalled: stalled,
 	}
 }

@@ -90,10 +90,13 @@ func apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, no
 	if p.RaiseEpoch {
 		o.Ledger.Epoch++
 	}
-	// What was just built is durable and as good as a clean close: a second recovery finds nothing to do.
-	if p.Outcome != Clean || s.Ledger.Relaxed != relaxed {
-		o.Ledger.Relaxed = relaxed
-		o.Ledger.Clean = EndOf(o.Tail)
+	// What was just built is durable and as good as a clean close: a second recovery finds nothing to do. A relaxed owner
+	// gets no witness before it closes: what it acknowledges can vanish without a trace, and the log would end as it does now.
+	if p.Outcome != Clean || s.Ledger.Relaxed || relaxed {
+		o.Ledger.Relaxed, o.Ledger.Clean = relaxed, EndOf(o.Tail)
+		if relaxed {
+			o.Ledger.Clean = nil
+		}
 		if err := ledger.Store(dir, o.Ledger); err != nil {
 			return o, err
 		}

@@ -77,14 +77,23 @@ func Inspect(dir string, files *eventfile.Store, fromDisk bool) (State, error) {
 	return s, err
 }
 
+// The ways in which a generation can lack its file: no scan then begins.
+var (
+	errMissing = errors.New("the file is missing")
+	errEmpty   = errors.New("the file is empty")
+)
+
 // scan scans a generation and drops the bodies. A generation without its file is one of which nothing is intact.
 func scan(walDir string, id wal.StoreID, gen uint64, fromDisk bool) (wal.Scanned, error) {
 	b, err := wal.ReadGeneration(walDir, gen, fromDisk)
 	if errors.Is(err, fs.ErrNotExist) {
-		return wal.Scanned{Gen: gen, Stop: errors.New("the file is missing")}, nil
+		return wal.Scanned{Gen: gen, Stop: errMissing}, nil
 	}
 	if err != nil {
 		return wal.Scanned{}, err
+	}
+	if len(b) == 0 {
+		return wal.Scanned{Gen: gen, Stop: errEmpty}, nil
 	}
 	g := wal.Scan(b, id, gen)
 	for _, frames := range [][]wal.Frame{g.Commits, g.Later} {
@@ -116,20 +125,26 @@ func (s *State) inspectNew(files *eventfile.Store) error {
 	}
 	for _, gen := range list.Generations {
 		b, err := wal.ReadGeneration(walDir, gen, false)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		id, err := wal.IdentityOf(b, gen)
-		if err != nil {
-			return lost
-		}
-		if g := wal.Scan(b, id, gen); len(g.Commits) > 0 || g.Stop != nil {
+		if err == nil && !unborn(b, gen) { // without a file: a removal that did not finish
 			return lost
 		}
 		s.Generations = append(s.Generations, wal.Scanned{Gen: gen})
 	}
 	s.New, s.Temps = true, list.Temps
 	return nil
+}
+
+// unborn reports whether b is a generation as creation makes it: whole, and the log begins with it and has no event.
+func unborn(b []byte, gen uint64) bool {
+	id, err := wal.IdentityOf(b, gen)
+	if err != nil {
+		return false
+	}
+	g := wal.Scan(b, id, gen)
+	return g.Stop == nil && g.Next() <= 1
 }
 
 // CheckNames returns an error that Is ErrNotStore if a directory with these entries has no ledger and holds a name that is not

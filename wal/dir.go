@@ -133,6 +133,7 @@ type Built struct {
 
 // BuildGeneration writes a whole generation under a temporary name, syncs it, and publishes it by rename. With a nil
 // link it holds only its header, ready for a later rotation; else commits follow whose bodies are copied as they are.
+// REQUIRES: with a link, everything before base, which is at least 1, is durable or not needed; the commits go on from base.
 // What stood under the temporary name is removed; the published name must be free. After an error it is free again.
 func BuildGeneration(dir string, id StoreID, gen uint64, now time.Time, link *Link, base dcb.Position, commits []Frame) (Built, error) {
 	final := filepath.Join(dir, genName(gen))
@@ -165,7 +166,7 @@ func writeGeneration(path string, id StoreID, gen uint64, now time.Time, link *L
 		return Built{}, err
 	}
 	if link != nil {
-		if err := w.write(Frame{Kind: KindLink, First: base}, link.encode()); err != nil {
+		if err := w.write(Frame{Kind: KindLink, First: base, Durable: base - 1}, link.encode()); err != nil {
 			return Built{}, err
 		}
 		b.Base, b.Next = base, base

@@ -13,6 +13,7 @@
 //	an error leaves phantom entries; a sync error is lost     the first error is final (Log.Append), nothing is retried
 //	Sync holds the write lock, Read races with itself         fdatasync and pread through an own descriptor
 //	Open changes its options, creates, deletes                it gets fresh options, and a directory that was just verified
+//	Open believes names (START, END, a second segment)        a generation with such a file in it is refused before
 //
 // A generation is a directory <number>/ with one file. It begins with a header frame (whose store, which format) and
 // a link frame (what it continues, or supersedes, and from which position); commit frames follow. The next generation is
@@ -20,5 +21,6 @@
 // frame and no extra sync.
 //
 //	INVARIANT: no byte of a generation's link frame is written before everything in the generation before it is durable.
-//	INVARIANT: a published generation's header is durable: damage in it is rot, never a tear.
+//	INVARIANT: a published generation's header is durable: damage in it is rot, never a tear. Names come and go by rename.
+//	INVARIANT: a generation is deleted only when the link frame of the next one is durable: there is always one to go on from.
 package wal

@@ -140,27 +140,29 @@ func DecodeRecord(rec []byte, seed uint64, p dcb.Position) (dcb.Event, error) {
 }
 
 // decodePayload parses what the checksum has already vouched for. It still trusts no length: a record written by a
-// faulty encoder must be an error, never a panic.
+// faulty encoder must be an error, never a panic. An event has one record: any other way to say the same is malformed.
 func decodePayload(payload []byte) (dcb.Event, error) {
 	var e dcb.Event
 	r := reader{b: payload}
 	flags := r.bytes(1)
 	if r.bad || flags[0]&^flagID != 0 {
-		return e, errRecordForm
+		return dcb.Event{}, errRecordForm
 	}
 	if flags[0]&flagID != 0 {
 		copy(e.ID[:], r.bytes(16))
+		r.require(e.ID != uuid.Nil)
 	}
 	sec, nsec := r.bytes(8), r.bytes(4)
 	if r.bad {
-		return e, errRecordForm
+		return dcb.Event{}, errRecordForm
 	}
 	nanos := binary.LittleEndian.Uint32(nsec)
 	if nanos >= uint32(time.Second) {
-		return e, errRecordForm
+		return dcb.Event{}, errRecordForm
 	}
 	e.Time = time.Unix(int64(binary.LittleEndian.Uint64(sec)), int64(nanos)).UTC()
 	e.Type = string(r.lenBytes())
+	r.require(e.Type != "")
 	if n := r.count(2); n > 0 {
 		e.Tags = make([]dcb.Tag, n)
 		for i := range e.Tags {
@@ -169,9 +171,12 @@ func decodePayload(payload []byte) (dcb.Event, error) {
 	}
 	if n := r.count(2); n > 0 {
 		e.Metadata = make(map[string]string, n)
-		for range n {
+		last := ""
+		for i := range n {
 			k := string(r.lenBytes())
+			r.require(i == 0 || k > last)
 			e.Metadata[k] = string(r.lenBytes())
+			last = k
 		}
 	}
 	if r.bad {
@@ -199,9 +204,16 @@ func (r *reader) bytes(n int) []byte {
 	return out
 }
 
+// require notes that the payload is bad unless ok.
+func (r *reader) require(ok bool) {
+	if !ok {
+		r.bad, r.b = true, nil
+	}
+}
+
 func (r *reader) uvarint() int {
 	v, n := binary.Uvarint(r.b)
-	if n <= 0 || v > math.MaxInt32 {
+	if n <= 0 || v > math.MaxInt32 || n > 1 && r.b[n-1] == 0 { // the last: not the shortest way
 		r.bad, r.b = true, nil
 		return 0
 	}

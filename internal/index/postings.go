@@ -19,6 +19,8 @@ const (
 //
 // A reader must clip what it reads to its head: positions beyond it may never become visible.
 type Postings struct {
+	hash    uint64 // of the term
+	term    string
 	first   atomic.Uint64 // the first position; 0: none yet
 	newest  atomic.Pointer[chunk]
 	pending int // appends in flight that may fill it while it is empty; guarded by the dictionary's shard

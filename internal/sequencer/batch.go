@@ -39,12 +39,20 @@ func newBatch(events []dcb.Event, cond *dcb.Condition, clock func() time.Time) (
 			return nil, err
 		}
 	}
+	var now time.Time // one time for all events of the append that have none
 	size := 0
 	for i := range events {
-		if err := events[i].Validate(); err != nil {
+		e := events[i]
+		if e.Time.IsZero() {
+			if now.IsZero() {
+				now = clock()
+			}
+			e.Time = now
+		}
+		if err := e.Validate(); err != nil {
 			return nil, fmt.Errorf("event %d: %w", i, err)
 		}
-		size += codec.RecordBytes(events[i])
+		size += codec.RecordBytes(e)
 	}
 	b := batches.Get().(*batch)
 	b.events, b.cond, b.count = events, cond, len(events)
@@ -55,7 +63,7 @@ func newBatch(events []dcb.Event, cond *dcb.Condition, clock func() time.Time) (
 	for i := range events {
 		e := events[i]
 		if e.Time.IsZero() {
-			e.Time = clock()
+			e.Time = now
 		}
 		b.body = codec.AppendRecord(b.body, e)
 		if len(b.body) > wal.MaxBodyBytes {
@@ -110,7 +118,7 @@ func (b *batch) intern(r *index.Recent) {
 // release undoes intern for a batch that was not staged.
 func (b *batch) release(r *index.Recent) {
 	for i := range b.events {
-		r.Release(&b.events[i], b.terms[i])
+		r.Release(b.terms[i])
 	}
 }
 

@@ -3,6 +3,7 @@ package sequencer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,17 +26,19 @@ type gate struct {
 	limits Limits
 	ledger *ledger.Ledger
 	free   func() (uint64, error)
+	hurry  func()
 
 	lagBytes atomic.Uint64
 	full     atomic.Bool   // free space was below the floor when last looked at
 	blocked  atomic.Bool   // filing cannot go on for want of space
-	held     atomic.Int64  // waiters, so that a passer-by need not lock
+	held     atomic.Int64  // appends in line or in transit, so that a passer-by need not lock
 	holds    atomic.Uint64 // appends that ever had to wait
 
 	mu struct {
 		sync.Mutex
-		line  []*waiter // first come, first served
-		ended error
+		line    []*waiter // first come, first served
+		transit bool      // one was let through and has neither staged nor given up: its room is not taken yet
+		ended   error
 	}
 }
 
@@ -45,13 +48,14 @@ type waiter struct {
 }
 
 func (g *gate) init(cfg Config) {
-	g.limits, g.ledger, g.free = cfg.Limits, cfg.Ledger, cfg.Free
+	g.limits, g.ledger, g.free, g.hurry = cfg.Limits, cfg.Ledger, cfg.Free, cfg.Hurry
+	_, _, _ = g.look() // an error here will meet the first append, in room
 }
 
 // enter returns when an append may go on: at once, or after a wait at the lag limit. If it was held, the caller calls
-// next once it has staged or given up. The limits may be passed by as many appends as are between here and staging:
+// through once it has staged or given up. The limits may be passed by as many appends as are between here and staging:
 // they bound memory and disk, and need not be exact.
-func (g *gate) enter(ctx context.Context, s *Sequencer) (held bool, err error) {
+func (g *gate) enter(ctx context.Context, sync func(context.Context) error) (held bool, err error) {
 	if err := g.room(); err != nil {
 		return false, err
 	}
@@ -62,20 +66,16 @@ func (g *gate) enter(ctx context.Context, s *Sequencer) (held bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	g.holds.Add(1)
-	if s.cfg.Flush.Relaxed() { // filing rests on what is durable, so lag forces a sync
-		if err := s.Sync(ctx); err != nil {
-			g.leave(w)
-			return true, err
-		}
+	g.hurry()
+	if err := sync(ctx); err != nil {
+		return !g.leave(w), err
 	}
 	g.next() // room may have come between looking and queueing
 	select {
 	case <-w.pass:
 		return true, w.err
 	case <-ctx.Done():
-		g.leave(w)
-		return true, fmt.Errorf("not written, held back by the lag of filing: %w", ctx.Err())
+		return !g.leave(w), fmt.Errorf("not written, held back by the lag of filing: %w", ctx.Err())
 	}
 }
 
@@ -123,37 +123,48 @@ func (g *gate) queue() (*waiter, error) {
 	w := &waiter{pass: make(chan struct{})}
 	g.mu.line = append(g.mu.line, w)
 	g.held.Add(1)
+	g.holds.Add(1)
 	return w, nil
 }
 
-// leave takes w out of the line, if it still stands there.
-func (g *gate) leave(w *waiter) {
+// leave takes w out of the line and reports whether it still stood there; if not, it was let through.
+func (g *gate) leave(w *waiter) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, other := range g.mu.line {
-		if other == w {
-			g.mu.line = append(g.mu.line[:i:i], g.mu.line[i+1:]...)
-			g.held.Add(-1)
-			return
-		}
+	i := slices.Index(g.mu.line, w)
+	if i < 0 {
+		return false
 	}
+	g.mu.line = slices.Delete(g.mu.line, i, i+1)
+	g.held.Add(-1)
+	return true
 }
 
-// next lets the first in line through if there is room. Each append that was held calls it when it has staged or given up,
-// so that room for many is found one by one, in order.
+// next lets the first in line through if there is room. One at a time is on its way: the next is judged when the room of the one
+// before is taken, so that order and limit hold.
 func (g *gate) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.mu.line) == 0 || g.lagging() {
+	if g.mu.transit || len(g.mu.line) == 0 || g.lagging() {
 		return
 	}
+	g.mu.transit = true
 	g.pop(nil)
 }
 
+// through is called by a held append once it has staged or given up.
+func (g *gate) through() {
+	g.mu.Lock()
+	g.mu.transit = false
+	g.mu.Unlock()
+	g.held.Add(-1)
+	g.next()
+}
+
+// pop lets the first in line go. REQUIRES: g.mu is held.
 func (g *gate) pop(err error) {
 	w := g.mu.line[0]
-	g.mu.line = g.mu.line[1:]
-	g.held.Add(-1)
+	g.mu.line = slices.Delete(g.mu.line, 0, 1)
 	w.err = err
 	close(w.pass)
 }

@@ -1,0 +1,5 @@
+//go:build race
+
+package opossum
+
+const raceEnabled = true
