@@ -15,8 +15,10 @@ import (
 )
 
 // DefaultRotateBytes is the size at which a generation is followed by the next. tidwall/wal keeps the whole tail in
-// memory, so this is also the memory that the log costs.
-const DefaultRotateBytes = 32 << 20
+// memory and grows that copy by a quarter at a time, so that each byte is copied some five times: with 32 MiB the page faults
+// of ever new buffers took 13 % of an append's processor time, with 8 MiB the buffers are used again. Smaller generations
+// would sync their successors more often than that saves.
+const DefaultRotateBytes = 8 << 20
 
 // MaxRotateBytes keeps every offset, up to the hard limit of a generation, within the 32 bits of Place.Off.
 const MaxRotateBytes = 512 << 20

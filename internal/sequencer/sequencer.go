@@ -336,7 +336,7 @@ func (s *Sequencer) run() {
 			g.err = fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
 		}
 		close(g.done)
-		s.gate.committed()
+		s.gate.committed(g.bytes, time.Now())
 	}
 }
 
@@ -399,7 +399,8 @@ func (s *Sequencer) take() *group {
 // There is no timer in it. Taking at once what has queued up makes groups of half the writers, because the other half is
 // only now waking up; yielding the processor lets them stage first. It stops when a group is large enough that a larger
 // one gains less by a saved sync than it loses by leaving the disk idle meanwhile. For a lonely writer it costs nothing:
-// nobody else is there to run.
+// nobody else is there to run. (Waiting for as many as the last group had, or with a patience that adapts to who comes back,
+// measured no better.)
 func (s *Sequencer) gather() {
 	for range gatherYields {
 		if s.waiting.Load() >= gatherEnough {

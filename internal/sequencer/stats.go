@@ -37,8 +37,9 @@ type Stats struct {
 	DiskFull               bool
 }
 
-// Stats may be called at any time; the figures need not be of one instant.
+// Stats may be called at any time; the figures need not be of one instant. It measures free space anew.
 func (s *Sequencer) Stats() Stats {
+	_, _, _ = s.gate.look() // without an answer, the last one stands
 	c := &s.stats
 	return Stats{
 		Appends: c.appends.Load(), Events: c.events.Load(), Bytes: c.bytes.Load(),
