@@ -35,7 +35,9 @@ type State struct {
 	Clean        *End         `json:"clean"`        // the witness of a clean close; nil if there was none
 }
 
-// End is where the log ended at a clean close. It needs no withdrawal: the next append makes the log differ from it.
+// End is where the log ended at a clean close. It needs no withdrawal: the next append makes the log differ from it, unless a
+// power cut takes the append back, which for an acknowledged one only relaxed flushing allows. So a relaxed owner has no witness while it
+// is open.
 type End struct {
 	Generation uint64       `json:"generation"`
 	Offset     int64        `json:"offset"`

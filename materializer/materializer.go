@@ -431,7 +431,9 @@ func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64)
 			}
 			break
 		}
-		if !outOfSpace(err) {
+		// Replacing the ledger leaves the old state or the new one, so it can be tried again (no space, no descriptors, a
+		// directory that somebody made read-only), unless the disk itself failed: then a second sync would mean nothing.
+		if errors.Is(err, syscall.EIO) {
 			return fmt.Errorf("materializer: checkpoint at %d: %w", s, err)
 		}
 		if err := m.stall(ctx, checkpointing, err); err != nil {

@@ -1,0 +1,617 @@
+package opossum
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"opossum/internal/codec"
+	"opossum/internal/eventfile"
+	"opossum/ledger"
+	"opossum/recovery"
+	"opossum/wal"
+)
+
+// This file is shared by crash_test.go and damage_test.go: appends that can be recomputed from their number, children
+// that make them and report what was acknowledged, and the check of everything that must hold after a crash.
+
+func init() {
+	childMains["crash-writer"] = crashWriter
+	childMains["crash-opener"] = crashOpener
+}
+
+// crashSeed returns OPOSSUM_SEED if it is set, else a new seed, and logs it.
+func crashSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("OPOSSUM_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("OPOSSUM_SEED=%d", seed)
+	return seed
+}
+
+// idsPerWriter is how many appends one writer of one session may make; the number of an append tells its writer.
+const idsPerWriter = 10_000
+
+// crashEvents recomputes the events of append id. Each event's ID holds id, its index and the count.
+func crashEvents(id uint64) []Event {
+	r := rand.New(rand.NewPCG(id, 1))
+	n := 1
+	switch r.IntN(8) {
+	case 0:
+		n = 2 + r.IntN(4)
+	case 1:
+		n = 2 + r.IntN(12)
+	}
+	events := make([]Event, n)
+	for i := range events {
+		e := &events[i]
+		binary.BigEndian.PutUint64(e.ID[:], id)
+		binary.BigEndian.PutUint32(e.ID[8:], uint32(i))
+		binary.BigEndian.PutUint32(e.ID[12:], uint32(n))
+		e.Type = fmt.Sprintf("T%d", r.IntN(5))
+		e.Tags = []Tag{Tag(fmt.Sprintf("append:%d", id)), Tag(fmt.Sprintf("k:%d", r.IntN(11))), writerTag(id)}
+		e.Time = time.Unix(1_800_000_000+int64(id), int64(i)).UTC()
+		size := r.IntN(200)
+		if r.IntN(60) == 0 {
+			size = r.IntN(60_000) // larger than a generation, and than what the kernel writes in one piece
+		}
+		e.Data = make([]byte, size)
+		fill(r, e.Data)
+		if r.IntN(3) == 0 {
+			e.Data = fmt.Appendf(nil, `{"append": %d, "of": "%x"}`, id, e.Data)
+		}
+		if len(e.Data) == 0 {
+			e.Data = nil
+		}
+		if r.IntN(4) == 0 {
+			e.Metadata = map[string]string{"user": "ann", "n": strconv.Itoa(i)}
+		}
+	}
+	return events
+}
+
+// fill makes b random.
+func fill(r *rand.Rand, b []byte) {
+	for i := 0; i < len(b); i += 8 {
+		var word [8]byte
+		binary.LittleEndian.PutUint64(word[:], r.Uint64())
+		copy(b[i:], word[:])
+	}
+}
+
+func writerTag(id uint64) Tag     { return Tag(fmt.Sprintf("writer:%d", id/idsPerWriter)) }
+func uniqueQuery(id uint64) Query { return ByTags(Tag(fmt.Sprintf("append:%d", id))) }
+
+// crashCondition is a condition under which append id succeeds once; last is the position of its writer's append before.
+func crashCondition(id uint64, last Position) *Condition {
+	switch id % 4 {
+	case 0:
+		return nil
+	case 1:
+		return &Condition{FailIfExists: uniqueQuery(id)}
+	case 2:
+		return &Condition{FailIfMatch: uniqueQuery(id)}
+	}
+	return &Condition{FailIfMatch: ByTags(writerTag(id)), After: last}
+}
+
+// origin tells which append an event belongs to, from its ID.
+func origin(id uuid.UUID) (number uint64, index, count int) {
+	return binary.BigEndian.Uint64(id[:]), int(binary.BigEndian.Uint32(id[8:])), int(binary.BigEndian.Uint32(id[12:]))
+}
+
+// crashConfig is what a child is told, as JSON in OPOSSUM_CRASH.
+type crashConfig struct {
+	Dir     string
+	Flush   Flush
+	Rotate  int64  // size of a generation
+	First   uint64 // number of the first append, a multiple of idsPerWriter
+	Writers int
+	Appends int    // of each writer
+	Filing  string // "paused", "prompted": checkpoints on demand, as often as they go; "waited": all is checkpointed before "done"; "": as it comes
+	Point   string // where the child announces itself and blocks
+	At      int64  // the how-manyth time
+	Close   bool   // close the store before "done"
+}
+
+func (c crashConfig) options() *Options { return &Options{Flush: c.Flush, MinFreeBytes: -1} }
+
+// The points at which a child can block. The log's come in the order in which an append meets them.
+var crashPoints = []string{"snapshotted", "before write", "after write", "before sync", "after sync", "before a successor"}
+
+// crashChild is the child's side of the pipe.
+type crashChild struct {
+	crashConfig
+	mu  sync.Mutex
+	out *os.File
+	met atomic.Int64
+}
+
+func newCrashChild() *crashChild {
+	c := &crashChild{out: os.NewFile(3, "reports")}
+	c.must(json.Unmarshal([]byte(os.Getenv("OPOSSUM_CRASH")), &c.crashConfig))
+	go func() { // nobody is left behind if the parent dies
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(4)
+	}()
+	return c
+}
+
+// say reports one line with one write, so that a kill leaves whole lines.
+func (c *crashChild) say(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, err := c.out.Write(fmt.Appendf(nil, format+"\n", args...)); err != nil {
+		os.Exit(4)
+	}
+}
+
+func (c *crashChild) must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "child:", err)
+		os.Exit(5)
+	}
+}
+
+func (c *crashChild) block() { select {} }
+
+// point blocks here if this is where the child is to be killed.
+func (c *crashChild) point(name string) {
+	if name == c.Point && c.met.Add(1) == c.At {
+		c.say("point")
+		c.block()
+	}
+}
+
+func (c *crashChild) open() *Engine {
+	h := hooks{snapshotted: func() { c.point("snapshotted") }}
+	h.wal = wal.Options{
+		RotateBytes: c.Rotate,
+		Write: func(real func() error) error {
+			c.point("before write")
+			err := real()
+			c.point("after write")
+			return err
+		},
+		Fdatasync: func(f *os.File) error {
+			c.point("before sync")
+			err := f.Sync()
+			c.point("after sync")
+			return err
+		},
+		Now: func() time.Time {
+			c.point("before a successor")
+			return time.Now()
+		},
+	}
+	start := time.Now()
+	e, err := open(c.Dir, c.options(), h)
+	c.must(err)
+	c.say("open %d %d", e.Head(), time.Since(start).Microseconds())
+	return e
+}
+
+// crashOpener only opens the store.
+func crashOpener() {
+	c := newCrashChild()
+	c.say("begin")
+	c.open()
+	c.block()
+}
+
+// crashWriter appends and reports until it is killed.
+func crashWriter() {
+	c := newCrashChild()
+	e := c.open()
+	if c.Filing == "paused" {
+		_, err := e.PauseFiling(ctxb)
+		c.must(err)
+	}
+	sub, err := e.Subscribe(ctxb, AllEvents(), e.Head()-min(e.Head(), 10))
+	c.must(err)
+	go func() {
+		for ev, err := range sub.All() {
+			if c.Close && errors.Is(err, ErrClosed) {
+				return
+			}
+			c.must(err)
+			number, index, _ := origin(ev.Event.ID)
+			if number%3 == 0 { // some are enough
+				c.say("read %d %d %d", ev.Position, number, index)
+			}
+		}
+	}()
+	prompts := make(chan Position, 1)
+	go func() {
+		for p := range prompts {
+			c.must(e.WaitMaterialized(ctxb, p))
+		}
+	}()
+	var done sync.WaitGroup
+	for w := range c.Writers {
+		done.Go(func() {
+			last := Position(0)
+			for n := range c.Appends {
+				id := c.First + uint64(w*idsPerWriter+n)
+				p, err := e.Append(ctxb, crashEvents(id), crashCondition(id, last))
+				c.must(err)
+				c.say("ack %d %d", id, p)
+				last = p
+				if c.Filing == "prompted" && n%8 == 7 {
+					select {
+					case prompts <- p:
+					default:
+					}
+				}
+			}
+		})
+	}
+	done.Wait()
+	if c.Filing == "waited" {
+		c.must(e.WaitMaterialized(ctxb, e.Head()))
+	}
+	if c.Close {
+		c.say("closing")
+		c.must(e.Close())
+	}
+	c.say("done")
+	c.block()
+}
+
+// place is what was read at a position.
+type place struct {
+	id    uint64
+	index int
+}
+
+// witness is what the parent knows of a store: what it must find after every crash.
+type witness struct {
+	acked    map[uint64]Position // append to the position of its last event
+	read     map[Position]place
+	openTime time.Duration // as measured by the last child
+	head     Position      // as the last child found it
+}
+
+func newWitness() *witness {
+	return &witness{acked: map[uint64]Position{}, read: map[Position]place{}, openTime: 20 * time.Millisecond}
+}
+
+// note takes one report.
+func (w *witness) note(line string) error {
+	var (
+		p, head Position
+		id      uint64
+		i       int
+		micros  int64
+	)
+	if n, _ := fmt.Sscanf(line, "ack %d %d", &id, &p); n == 2 {
+		w.acked[id] = p
+	} else if n, _ := fmt.Sscanf(line, "read %d %d %d", &p, &id, &i); n == 3 {
+		w.read[p] = place{id, i}
+	} else if n, _ := fmt.Sscanf(line, "open %d %d", &head, &micros); n == 2 {
+		w.head, w.openTime = head, time.Duration(micros)*time.Microsecond
+	} else if line != "point" && line != "done" && line != "begin" && line != "closing" {
+		return fmt.Errorf("report %q is not understood", line)
+	}
+	return nil
+}
+
+// runChild runs a child until kill says so for one of its reports, kills it with SIGKILL, and takes all its reports. It returns
+// how many appends were acknowledged and the last report before the kill.
+func (w *witness) runChild(t *testing.T, name string, c crashConfig, kill func(acks int, line string) bool) (acks int, last string) {
+	t.Helper()
+	config, err := json.Marshal(c)
+	require.NoError(t, err)
+	reports, theirs, err := os.Pipe()
+	require.NoError(t, err)
+	var stderr bytes.Buffer
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "OPOSSUM_TEST_CHILD="+name, "OPOSSUM_CRASH="+string(config))
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{theirs}, &stderr
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer stdin.Close()
+	defer reports.Close()
+	require.NoError(t, theirs.Close())
+
+	killed := false
+	var bad error
+	for in := bufio.NewScanner(reports); in.Scan(); {
+		line := in.Text()
+		if err := w.note(line); err != nil {
+			bad = err
+		}
+		if line[0] == 'a' {
+			acks++
+		}
+		if !killed {
+			last = line
+			if bad != nil || kill(acks, line) {
+				killed = true
+				require.NoError(t, cmd.Process.Kill())
+			}
+		}
+	}
+	err = cmd.Wait() // the pipe is at its end: the child is gone
+	require.NoError(t, bad)
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit, "the child ended by itself; it said:\n%s", stderr.String())
+	require.True(t, killed && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL, "the child was not killed: %v; it said:\n%s", err, stderr.String())
+	return acks, last
+}
+
+// atDone kills when the child has nothing more to do.
+func atDone(_ int, line string) bool { return line == "done" }
+
+// checkStore opens the store, checks everything that must hold after a crash, and closes it cleanly. It returns the
+// events, and up to which position they are surely filed.
+func (w *witness) checkStore(t *testing.T, c crashConfig, r *rand.Rand, fileAll bool) (all []SequencedEvent, filed Position) {
+	t.Helper()
+	e, err := open(c.Dir, c.options(), hooks{wal: wal.Options{RotateBytes: c.Rotate}})
+	require.NoError(t, err, "the store does not open")
+	defer func() { require.NoError(t, e.Close()) }()
+	all = readAll(t, e, AllEvents(), ReadOptions{})
+	require.Equal(t, int(e.Head()), len(all), "the head is not that of the events")
+	w.checkEvents(t, all)
+	checkIndex(t, e, all, r)
+	checkConditions(t, e, all, r)
+	if fileAll {
+		filed = e.Head()
+		require.NoError(t, e.WaitMaterialized(ctxb, filed))
+	}
+	// Last, something new: it may go where lost appends had been.
+	id := c.First + idsPerWriter - 1
+	events := crashEvents(id)
+	p, err := e.Append(ctxb, events, &Condition{FailIfMatch: AllEvents(), After: e.Head(), FailIfExists: uniqueQuery(id)})
+	require.NoError(t, err, "an append with a condition that holds")
+	require.Equal(t, Position(len(all)+len(events)), p)
+	w.acked[id] = p
+	for i, ev := range events {
+		all = append(all, SequencedEvent{Position: Position(len(all) + 1), Event: ev})
+		w.read[all[len(all)-1].Position] = place{id, i}
+	}
+	return all, filed
+}
+
+// checkEvents: positions are dense; every append is there wholly, unaltered and once, or not at all; what was acknowledged is
+// there, at its position; what was read is there.
+func (w *witness) checkEvents(t *testing.T, all []SequencedEvent) {
+	t.Helper()
+	found := map[uint64]Position{}
+	for i := 0; i < len(all); {
+		id, index, count := origin(all[i].Event.ID)
+		want := crashEvents(id)
+		require.Equal(t, 0, index, "position %d: append %d is there in part: its beginning is missing", i+1, id)
+		require.Equal(t, len(want), count, "position %d: an event that nobody appended", i+1)
+		require.LessOrEqual(t, i+count, len(all), "append %d at position %d is there in part: its end is missing", id, i+1)
+		for j := range want {
+			got := all[i+j]
+			if got.Position != Position(i+j+1) {
+				require.FailNow(t, "positions are not dense", "%d follows %d", got.Position, i+j)
+			}
+			if !reflect.DeepEqual(want[j], got.Event) {
+				require.Equal(t, want[j], got.Event, "position %d, event %d of append %d is altered", got.Position, j, id)
+			}
+		}
+		require.Zero(t, found[id], "append %d is there twice", id)
+		i += count
+		found[id] = Position(i)
+	}
+	for id, p := range w.acked {
+		if found[id] != p {
+			require.FailNow(t, "an acknowledged append is lost or elsewhere", "append %d, acknowledged at position %d, is at %d; head %d", id, p, found[id], len(all))
+		}
+	}
+	for p, was := range w.read {
+		if int(p) > len(all) {
+			require.FailNow(t, "what was read once is lost", "position %d, head %d", p, len(all))
+		}
+		if id, index, _ := origin(all[p-1].Event.ID); was != (place{id, index}) {
+			require.FailNow(t, "a position was read as another event", "position %d: then %v, now %v", p, was, place{id, index})
+		}
+	}
+}
+
+// checkIndex compares answers with the plainest scan.
+func checkIndex(t *testing.T, e *Engine, all []SequencedEvent, r *rand.Rand) {
+	t.Helper()
+	term := func() Query {
+		switch r.IntN(5) {
+		case 0:
+			return ByTypes(fmt.Sprintf("T%d", r.IntN(6)), fmt.Sprintf("T%d", r.IntN(6)))
+		case 1:
+			return ByTags(Tag(fmt.Sprintf("k:%d", r.IntN(12))))
+		case 2:
+			if len(all) > 0 {
+				id, _, _ := origin(all[r.IntN(len(all))].Event.ID)
+				return uniqueQuery(id)
+			}
+			fallthrough
+		case 3:
+			return Match(QueryItem{Types: []string{fmt.Sprintf("T%d", r.IntN(5))}, Tags: []Tag{Tag(fmt.Sprintf("k:%d", r.IntN(11)))}})
+		}
+		return AllEvents()
+	}
+	for range 8 {
+		q := term()
+		if r.IntN(2) == 0 {
+			q = q.Or(term())
+		}
+		o := ReadOptions{Backwards: r.IntN(2) == 0}
+		if q.IsAll() { // was read before
+			o.Limit = 20
+		}
+		if r.IntN(2) == 0 {
+			o.After, o.Before, o.Limit = Position(r.IntN(len(all)+2)), Position(r.IntN(len(all)+3)), r.IntN(5)
+		}
+		var want []Position
+		for _, ev := range all {
+			if ev.Position > o.After && (o.Before == 0 || ev.Position < o.Before) && q.Matches(ev.Event) {
+				want = append(want, ev.Position)
+			}
+		}
+		if o.Backwards {
+			slices.Reverse(want)
+		}
+		if o.Limit > 0 && len(want) > o.Limit {
+			want = want[:o.Limit]
+		}
+		got := positionsOf(readAll(t, e, q, o))
+		require.True(t, slices.Equal(want, got), "query %v with %+v: the index says %v, a scan says %v", q.Items(), o, got, want)
+	}
+}
+
+// checkConditions: the surviving events decide, and an append that survived can be repeated by its IDs.
+func checkConditions(t *testing.T, e *Engine, all []SequencedEvent, r *rand.Rand) {
+	t.Helper()
+	for range min(3, len(all)) {
+		ev := all[r.IntN(len(all))]
+		id, index, count := origin(ev.Event.ID)
+		first := ev.Position - Position(index)
+		last := first + Position(count) - 1
+		other := []Event{{Type: "other", Tags: ev.Event.Tags}}
+		var failed *ConditionFailedError
+
+		_, err := e.Append(ctxb, other, &Condition{FailIfExists: uniqueQuery(id)})
+		require.ErrorIs(t, err, ErrAlreadyExists, "append %d at position %d is there", id, last)
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, first, failed.Position)
+
+		_, err = e.Append(ctxb, other, &Condition{FailIfMatch: uniqueQuery(id), After: last - 1})
+		require.ErrorIs(t, err, ErrConditionFailed, "append %d at position %d is there", id, last)
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, last, failed.Position)
+
+		p, err := e.Append(ctxb, crashEvents(id), &Condition{FailIfExists: uniqueQuery(id)})
+		require.NoError(t, err, "append %d, repeated by its IDs", id)
+		require.Equal(t, last, p, "append %d, repeated by its IDs", id)
+	}
+	require.Equal(t, Position(len(all)), e.Head(), "a refused or repeated append changed the head")
+}
+
+// checkFiles compares the event files up to the checkpoint, which is at filed at least, with the events. REQUIRES: the store
+// is closed.
+func checkFiles(t *testing.T, dir string, all []SequencedEvent, filed Position) {
+	t.Helper()
+	led, err := ledger.Load(dir)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, led.Materialized, filed)
+	files, err := eventfile.Open(filepath.Join(dir, recovery.EventsDir))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, files.Close()) }()
+	for _, want := range all[max(0, int(led.Materialized)-400):led.Materialized] { // Open has verified all
+		text, err := os.ReadFile(files.Path(want.Position))
+		require.NoError(t, err, "position %d is below the checkpoint %d", want.Position, led.Materialized)
+		if !bytes.Equal(codec.AppendText(nil, want), text) {
+			require.Equal(t, string(codec.AppendText(nil, want)), string(text), "the event file of position %d", want.Position)
+		}
+	}
+	highest, path, err := files.HighestValid(0)
+	require.NoError(t, err)
+	require.LessOrEqual(t, int(highest), len(all), "%s is of an event that does not exist", path)
+}
+
+// recoverTwice recovers the store by itself and checks that a second recovery finds nothing to do. It returns the first report.
+func recoverTwice(t *testing.T, c crashConfig) recovery.Report {
+	t.Helper()
+	files, err := eventfile.Open(filepath.Join(c.Dir, recovery.EventsDir))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, files.Close()) }()
+	once := func() (recovery.Plan, recovery.Report) {
+		s, err := recovery.Inspect(c.Dir, files, true)
+		require.NoError(t, err)
+		p, err := recovery.Decide(s)
+		require.NoError(t, err)
+		o, err := recovery.Apply(c.Dir, s, p, files, c.Flush.Relaxed(), time.Now())
+		require.NoError(t, err)
+		return p, o.Report
+	}
+	_, first := once()
+	before := storeTree(t, c.Dir)
+	plan, second := once()
+	require.Equal(t, first.Head, second.Head, "the second recovery found another head")
+	if !c.Flush.Relaxed() { // whose unclean ends raise the epoch each time
+		require.Equal(t, recovery.Clean, plan.Outcome, "the second recovery: %v", plan)
+		require.Equal(t, before, storeTree(t, c.Dir), "the second recovery changed something")
+	}
+	return first
+}
+
+// storeTree is everything in a store but its lock; of event files only the names.
+func storeTree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path == recovery.LockFile {
+			return err
+		}
+		if filepath.Ext(path) == ".json" && path != ledger.FileName {
+			out[path] = ""
+			return nil
+		}
+		b, err := os.ReadFile(filepath.Join(dir, path))
+		out[path] = string(b)
+		return err
+	}))
+	return out
+}
+
+// scanLog scans all generations of a closed or dead store, ascending.
+func scanLog(t testing.TB, dir string) []wal.Scanned {
+	t.Helper()
+	led, err := ledger.Load(dir)
+	require.NoError(t, err)
+	walDir := filepath.Join(dir, recovery.WALDir)
+	list, err := wal.List(walDir)
+	require.NoError(t, err)
+	var out []wal.Scanned
+	for _, gen := range list.Generations {
+		b, err := wal.ReadGeneration(walDir, gen, false)
+		require.NoError(t, err)
+		out = append(out, wal.Scan(b, wal.StoreID(led.Store), gen))
+	}
+	return out
+}
+
+// logEnd returns the generation in which the log ends.
+func logEnd(t testing.TB, dir string) wal.Scanned {
+	t.Helper()
+	all := scanLog(t, dir)
+	for _, g := range slices.Backward(all) {
+		if g.Linked {
+			return g
+		}
+	}
+	require.FailNow(t, "the log has no generation in use")
+	return wal.Scanned{}
+}
+
+// generationFile is the path of a generation's file.
+func generationFile(dir string, gen uint64) string {
+	return wal.GenerationPath(filepath.Join(dir, recovery.WALDir), gen)
+}

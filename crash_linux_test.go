@@ -1,0 +1,103 @@
+package opossum
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"opossum/recovery"
+)
+
+// privateMounts runs the test again in a process with mounts of its own, and reports whether this is that process. Where not
+// even root may have them, the test fails; an ordinary user of a system that forbids user namespaces is let off.
+func privateMounts(t *testing.T) bool {
+	t.Helper()
+	const env = "OPOSSUM_TEST_PRIVATE_MOUNTS"
+	if os.Getenv(env) != "" {
+		require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1")
+	cmd.Env = append(os.Environ(), env+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if root := os.Getuid() == 0; !root {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	out, err := cmd.CombinedOutput()
+	if _, ended := err.(*exec.ExitError); err != nil && !ended && os.Getuid() != 0 {
+		t.Skipf("this user may not have mounts of its own: %v", err)
+	}
+	require.NoError(t, err, "%s", out)
+	return false
+}
+
+// Event files on a disk that is full: appends are refused, nothing acknowledged is lost, closing and opening work, and with
+// room everything goes on.
+func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) {
+	if !privateMounts(t) {
+		return
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	opts := &Options{MinFreeBytes: -1}
+	e, err := Open(dir, opts) // makes the directories
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	events := filepath.Join(dir, recovery.EventsDir)
+	require.NoError(t, unix.Mount("tmpfs", events, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(events, unix.MNT_DETACH)) })
+
+	id, acked := uint64(idsPerWriter), []SequencedEvent(nil)
+	fill := func(e *Engine) (err error) { // until an append is refused
+		for range 100_000 {
+			evs := crashEvents(id)
+			p, err := e.Append(ctxb, evs, nil)
+			if err != nil {
+				return err
+			}
+			id++
+			require.Equal(t, Position(len(acked)+len(evs)), p)
+			for _, ev := range evs {
+				acked = append(acked, SequencedEvent{Position: Position(len(acked) + 1), Event: ev})
+			}
+		}
+		return nil
+	}
+	for round := range 2 { // closed and opened while there is no space
+		e, err = Open(dir, opts)
+		require.NoError(t, err, "round %d", round)
+		require.ErrorIs(t, fill(e), ErrDiskFull)
+		_, err = e.Append(ctxb, crashEvents(id), nil)
+		require.ErrorIs(t, err, ErrDiskFull)
+		m := e.Metrics()
+		require.True(t, m.DiskFull && m.FilingStalled && !m.Poisoned, "%+v", m)
+		require.Equal(t, acked, readAll(t, e, AllEvents(), ReadOptions{}))
+		require.Less(t, e.Materialized(), e.Head())
+		if round == 0 {
+			require.NoError(t, e.Close())
+		}
+	}
+	require.NoError(t, unix.Mount("tmpfs", events, "tmpfs", unix.MS_REMOUNT, "size=512m"))
+	ctx, cancel := context.WithTimeout(ctxb, testPatience)
+	defer cancel()
+	require.NoError(t, e.WaitMaterialized(ctx, e.Head()))
+	evs := crashEvents(id)
+	_, err = e.Append(ctxb, evs, nil)
+	require.NoError(t, err, "there is room again")
+	for _, ev := range evs {
+		acked = append(acked, SequencedEvent{Position: Position(len(acked) + 1), Event: ev})
+	}
+	require.False(t, e.Metrics().DiskFull)
+	require.NoError(t, e.Close())
+	e, err = Open(dir, opts)
+	require.NoError(t, err)
+	require.Equal(t, acked, readAll(t, e, AllEvents(), ReadOptions{}))
+	require.NoError(t, e.Close())
+}
