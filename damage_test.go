@@ -265,7 +265,7 @@ func cuts(t *testing.T, from, to int64) []change {
 
 // few picks some changes with -short.
 func few(t *testing.T, all []change) []change {
-	const some = 20
+	const some = 8
 	if !testing.Short() || len(all) <= some {
 		return all
 	}

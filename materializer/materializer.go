@@ -56,6 +56,7 @@ type Config struct {
 // Materializer is a running pipeline. Its methods are safe for concurrent use.
 type Materializer struct {
 	cfg    Config
+	every  uint64 // checkpointEvents; fewer in tests
 	pacer  pacer
 	ctx    context.Context
 	cancel context.CancelFunc // ends all stages at once
@@ -77,7 +78,7 @@ type Materializer struct {
 func New(cfg Config) *Materializer {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Materializer{
-		cfg: cfg, ctx: ctx, cancel: cancel,
+		cfg: cfg, every: checkpointEvents, ctx: ctx, cancel: cancel,
 		pacer: pacer{busy: cfg.Busy, then: time.Now(), busyThen: cfg.Busy()},
 		stop:  make(chan struct{}), ended: make(chan struct{}),
 		turn: make(chan struct{}, 1), prompt: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
@@ -389,7 +390,7 @@ func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
 				timer.Reset(checkpointEvery)
 			}
 			s, count, bytes = b.to, count+uint64(b.to-b.from+1), bytes+b.bytes
-			due = count >= checkpointEvents || m.awaited(s)
+			due = count >= m.every || m.awaited(s)
 		case <-m.prompt:
 			due = m.awaited(s)
 		case <-timer.C:

@@ -204,9 +204,12 @@ func TestFilesAppearAtOnceAndTheCheckpointComesAfterASecond(t *testing.T) {
 	})
 }
 
-func TestACheckpointComesEvery8192EventsWhateverTheTime(t *testing.T) {
+func TestACheckpointComesAfterSoManyEventsWhateverTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 0)
+		require.EqualValues(t, 8192, r.every)
+		const checkpointEvents = 8 * burstEvents // fewer, to be quick
+		r.every = checkpointEvents
 		r.start()
 		const n = checkpointEvents + 100
 		r.write(n, true)
