@@ -79,7 +79,7 @@ func New(cfg Config) *Materializer {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Materializer{
 		cfg: cfg, every: checkpointEvents, ctx: ctx, cancel: cancel,
-		pacer: pacer{busy: cfg.Busy, then: time.Now(), busyThen: cfg.Busy()},
+		pacer: pacer{busy: cfg.Busy, then: time.Now(), busyThen: cfg.Busy(), events: burstEvents},
 		stop:  make(chan struct{}), ended: make(chan struct{}),
 		turn: make(chan struct{}, 1), prompt: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
@@ -176,8 +176,8 @@ func poke(c chan struct{}) {
 // burst is a range of positions to be filed in one go. The events are few, so that appends get their turn soon.
 type burst struct {
 	from, to dcb.Position
-	bytes    uint64        // of the log; filled in by the file stage
-	done     chan struct{} // closed when filed
+	bytes    uint64             // of the log; filled in by the file stage
+	done     chan time.Duration // how long filing took; closed without a word if it failed
 }
 
 // pace is the first stage.
@@ -202,10 +202,11 @@ func (m *Materializer) pace(ctx context.Context, out chan<- burst) error {
 		case <-ctx.Done():
 			return m.unlessStopped(ctx.Err())
 		}
-		b := burst{from: next, to: min(next+burstEvents-1, m.cfg.Ledger.Get(ledger.Durable)), done: make(chan struct{})}
+		b := burst{from: next, to: min(next+dcb.Position(m.pacer.burst())-1, m.cfg.Ledger.Get(ledger.Durable)), done: make(chan time.Duration, 1)}
+		var took time.Duration
 		select {
 		case out <- b:
-			<-b.done
+			took = <-b.done
 		case <-ctx.Done():
 		}
 		<-m.turn
@@ -213,7 +214,7 @@ func (m *Materializer) pace(ctx context.Context, out chan<- burst) error {
 			return m.unlessStopped(ctx.Err())
 		}
 		next = b.to + 1
-		m.rest(ctx, m.pacer.rest(m.urgent()))
+		m.rest(ctx, m.pacer.rest(took, m.urgent()))
 	}
 }
 
@@ -264,8 +265,9 @@ func (m *Materializer) file(ctx context.Context, in <-chan burst, out chan<- bur
 			}
 		}
 		m.stats.files.Add(uint64(b.to - b.from + 1))
-		m.pacer.spent(time.Since(start))
-		close(b.done)
+		took := time.Since(start)
+		m.pacer.spent(took)
+		b.done <- took
 		select {
 		case out <- b:
 		case <-ctx.Done():

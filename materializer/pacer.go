@@ -6,12 +6,15 @@ import (
 )
 
 const (
-	// burstEvents files are written without a pause: some two milliseconds, which is what an append may wait for.
+	// At most burstEvents files are written without a pause, and under load no more than take burstTime: that is what an
+	// append may wait for. Files can be a hundred times dearer than usual (ext4 steps over every inode that was deleted in
+	// the last minutes), so the number alone would be no bound.
 	burstEvents = 64
+	burstTime   = 2 * time.Millisecond
 
 	// leastShare of the time goes to filing even when appends would take all of it, so that the backlog of a steady load
 	// is seen to move; greedy load therefore slows by about this much and no more.
-	leastShare = 0.05
+	leastShare = 0.03
 
 	// quiet is the share of time spent in commits below which filing need not step aside.
 	quiet = 0.25
@@ -30,25 +33,36 @@ type pacer struct {
 	then     time.Time // when the last cycle of burst and rest ended, and how busy commits had been by then
 	busyThen time.Duration
 	owed     time.Duration // rest that did not fit into one
+	events   int           // of the next burst
 }
+
+// burst returns how many events the next burst may file. REQUIRES: the goroutine that calls rest.
+func (p *pacer) burst() int { return p.events }
 
 // spent adds to the cost of filing. Safe for concurrent use.
 func (p *pacer) spent(d time.Duration) { p.cost.Add(int64(d)) }
 
-// rest returns how long to rest after a burst. REQUIRES: one goroutine calls it, once a burst.
-func (p *pacer) rest(urgent bool) time.Duration {
+// rest returns how long to rest after a burst that took filing. REQUIRES: one goroutine calls it, once a burst.
+func (p *pacer) rest(filing time.Duration, urgent bool) time.Duration {
 	cost := time.Duration(p.cost.Swap(0))
 	now, busy := time.Now(), p.busy()
 	load := float64(busy-p.busyThen) / float64(max(now.Sub(p.then), 1))
 	p.then, p.busyThen = now, busy
 	if urgent || load < quiet {
-		p.owed = 0
+		p.owed, p.events = 0, burstEvents
 		return 0
 	}
+	p.events = nextBurst(p.events, filing)
 	p.owed += restFor(cost, load)
 	rest := min(p.owed, restMost)
 	p.owed -= rest
 	return rest
+}
+
+// nextBurst is the decision how many events come next, when so many took the time filing.
+func nextBurst(events int, filing time.Duration) int {
+	fit := float64(events) * float64(burstTime) / float64(max(filing, 1))
+	return int(min(max(fit, 1), float64(2*events), burstEvents)) // it grows by doubling: one cheap burst proves little
 }
 
 // restFor is the decision: how long to rest for a cost, when commits take the share load of the time.

@@ -23,13 +23,31 @@ func TestRestIsWhatTheAppendsAreOwed(t *testing.T) {
 		{20 * ms, 0.75, 60 * ms},
 		{2 * ms, 0.9, 18 * ms},
 		{2 * ms, 0.95, 38 * ms},
-		{2 * ms, 1, 38 * ms}, // filing keeps its least share
-		{2 * ms, 1.7, 38 * ms},
+		{3 * ms, 1, 97 * ms}, // filing keeps its least share
+		{3 * ms, 1.7, 97 * ms},
 		{0, 1, restLeast},
 	} {
 		t.Run(fmt.Sprintf("%v at load %v", c.cost, c.load), func(t *testing.T) {
 			require.InDelta(t, float64(c.want), float64(restFor(c.cost, c.load)), float64(time.Microsecond))
 		})
+	}
+}
+
+func TestABurstIsAsLongAsAnAppendMayWait(t *testing.T) {
+	for _, c := range []struct {
+		events int
+		took   time.Duration
+		want   int
+	}{
+		{64, ms, 64},
+		{64, 2 * ms, 64},
+		{64, 4 * ms, 32},
+		{64, 2 * time.Second, 1}, // never none
+		{1, ms / 100, 2},         // back by doubling
+		{40, ms / 100, 64},
+		{8, 0, 16},
+	} {
+		require.Equal(t, c.want, nextBurst(c.events, c.took), "%d events in %v", c.events, c.took)
 	}
 }
 
@@ -42,7 +60,7 @@ func TestThePacerRestsAsMuchAsCommitsAreBusy(t *testing.T) {
 			busy += committing
 			p.spent(cost / 2)
 			p.spent(cost / 2) // the stages add up
-			return p.rest(urgent)
+			return p.rest(cost, urgent)
 		}
 		near := func(want, got time.Duration, why string) {
 			t.Helper()
@@ -52,9 +70,9 @@ func TestThePacerRestsAsMuchAsCommitsAreBusy(t *testing.T) {
 		near(0, cycle(10*ms, 2*ms, 10*ms, false), "hardly anybody appends")
 		near(10*ms, cycle(10*ms, 5*ms, 10*ms, false), "commits take half")
 		near(0, cycle(10*ms, 9*ms, 10*ms, true), "someone waits for files")
-		near(restMost, cycle(10*ms, 10*ms, 10*ms, false), "190 ms are owed, and not given at once")
+		near(restMost, cycle(10*ms, 10*ms, 6*ms, false), "194 ms are owed, and not given at once")
 		near(restMost, cycle(80*ms, 80*ms, 0, false), "the rest of it follows")
-		near(190*ms+restLeast+restLeast-2*restMost, cycle(80*ms, 80*ms, 0, false), "until nothing is owed")
+		near(194*ms+restLeast+restLeast-2*restMost, cycle(80*ms, 80*ms, 0, false), "until nothing is owed")
 		near(restMost, cycle(10*ms, 10*ms, 20*ms, false), "again")
 		near(0, cycle(80*ms, ms, 0, false), "the load has passed")
 		near(restLeast, cycle(10*ms, 10*ms, 0, false), "and what was owed with it")
