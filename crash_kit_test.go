@@ -365,9 +365,6 @@ func (w *witness) runChild(t *testing.T, name string, c crashConfig, kill func(a
 	return acks, last
 }
 
-// atDone kills when the child has nothing more to do.
-func atDone(_ int, line string) bool { return line == "done" }
-
 // checkStore opens the store, checks everything that must hold after a crash, and closes it cleanly. It returns the
 // events, and up to which position they are surely filed.
 func (w *witness) checkStore(t *testing.T, c crashConfig, r *rand.Rand, fileAll bool) (all []SequencedEvent, filed Position) {

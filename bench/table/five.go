@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+
+	"opossum/bench"
+)
+
+// fiveRows measures what it costs to make the same events durable in five ways, and the ceiling beside them.
+func (l *lab) fiveRows() error {
+	shapes := []shape{{1, 1}, {1, 100}, {64, 1}, {64, 100}}
+	ways := append(bench.Ways(), ceiling)
+	rates := table{title: "Durable events per second: median (lowest-highest round)", head: []string{"way"}}
+	latencies := table{title: "Latency of an append: p50 / p99 / max", head: []string{"way"}}
+	for _, w := range ways {
+		rates.rows = append(rates.rows, []string{w.What})
+		latencies.rows = append(latencies.rows, []string{w.What})
+	}
+	for _, s := range shapes {
+		rates.head = append(rates.head, s.String())
+		latencies.head = append(latencies.head, s.String())
+		cells, err := l.measure(s, ways...)
+		if err != nil {
+			return err
+		}
+		for i, c := range cells {
+			rates.rows[i] = append(rates.rows[i], rate(c.Rate))
+			latencies.rows[i] = append(latencies.rows[i], c.latency())
+		}
+	}
+	l.report.tables = append(l.report.tables, rates, latencies)
+	return nil
+}
+
+func (c cell) latency() string {
+	return fmt.Sprintf("%s / %s / %s",
+		duration(c.median(func(r bench.Result) float64 { return float64(r.P50) })),
+		duration(c.median(func(r bench.Result) float64 { return float64(r.P99) })),
+		duration(c.median(func(r bench.Result) float64 { return float64(r.Max) })))
+}
