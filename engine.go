@@ -148,11 +148,10 @@ func (e *Engine) start(seed uint64, recent *index.Recent, places *index.Places, 
 	}
 	e.seq = sequencer.New(sequencer.Config{
 		Log: e.log, Ledger: e.ledger, Recent: recent, Places: places, Seed: seed,
-		Flush: e.opts.Flush, Limits: e.opts.limits(), Free: free,
+		Flush: e.opts.Flush, Limits: e.opts.limits(), Backlog: backlog, Free: free,
 		Hurry: func() { e.mat.Hurry() }, Clock: e.opts.Clock, Logger: e.logger,
 		ID: e.idOf, Poisoned: e.poisoned, Snapshotted: h.snapshotted,
 	})
-	e.seq.Backlog(backlog)
 	e.reads = query.New(query.Config{
 		Ledger: e.ledger, View: e.seq.View(), Places: places, Log: e.log, Files: e.files, Seed: seed,
 	})
@@ -264,6 +263,9 @@ func (e *Engine) WaitMaterialized(ctx context.Context, p Position) error {
 	if e.ledger.Get(ledger.Materialized) >= p {
 		return nil
 	}
+	if err := e.ledger.Wait(ctx, ledger.Visible, p); err != nil {
+		return fmt.Errorf("opossum: wait materialized: %w", err)
+	}
 	if err := e.Sync(ctx); err != nil { // only what is durable is filed
 		return err
 	}
@@ -338,6 +340,9 @@ func (e *Engine) cleanEnd() error {
 		syncErr = e.log.Sync()
 	}
 	if err := errors.Join(syncErr, e.mat.Stop()); err != nil || e.poison.Load() != nil {
+		return err
+	}
+	if err := e.log.Settled(); err != nil { // a witness must never speak for what is not on the disk
 		return err
 	}
 	e.disk.Lock()

@@ -1,12 +1,9 @@
 package opossum
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
 )
@@ -30,15 +27,8 @@ func lock(path string) (*flock.Flock, error) {
 	if err != nil {
 		host = "unknown host"
 	}
-	// Only for the message above; where a locked file cannot be written by another descriptor (Windows), it stays empty.
-	if err := os.WriteFile(path, fmt.Appendf(nil, "pid %d on %s\n", os.Getpid(), host), 0o644); err != nil && !errors.Is(err, fs.ErrPermission) && !windowsLockViolation(err) {
-		return nil, errors.Join(err, l.Unlock())
-	}
+	// Only for the message above: a full disk, or a system where another descriptor cannot write a locked file, must not keep
+	// the store from being opened.
+	_ = os.WriteFile(path, fmt.Appendf(nil, "pid %d on %s\n", os.Getpid(), host), 0o644)
 	return l, nil
-}
-
-// windowsLockViolation recognises ERROR_LOCK_VIOLATION, which no other system has.
-func windowsLockViolation(err error) bool {
-	var no syscall.Errno
-	return errors.As(err, &no) && no == 33 && os.PathSeparator == '\\'
 }

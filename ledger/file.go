@@ -118,8 +118,11 @@ func Load(dir string) (State, error) {
 	return s, nil
 }
 
+// ErrUnsynced marks an error of Store that came before the first sync: the old state stands, and Store may be called again.
+var ErrUnsynced = errors.New("the ledger was not touched")
+
 // Store replaces ledger.json in dir atomically and durably: temporary file, fsync, rename, fsync of the directory.
-// When it returns an error, the old or the new state stands, never a mixture.
+// When it returns an error, the old or the new state stands, never a mixture. It Is ErrUnsynced if nothing was synced yet.
 func Store(dir string, s State) (err error) {
 	temp := filepath.Join(dir, tempName)
 	defer func() {
@@ -129,10 +132,12 @@ func Store(dir string, s State) (err error) {
 	}()
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrUnsynced, err)
 	}
-	_, err = f.Write(s.Encode())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if _, err = f.Write(s.Encode()); err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", ErrUnsynced, err), f.Close(), os.Remove(temp))
+	}
+	if err = errors.Join(f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	if err := os.Rename(temp, filepath.Join(dir, FileName)); err != nil {

@@ -27,6 +27,10 @@ const (
 	checkpointEvery  = time.Second
 	checkpointEvents = 8192
 
+	// heldEvents is after how many a checkpoint gives room to appends that are held back by lag: often enough that they move,
+	// seldom enough that its three syncs are shared.
+	heldEvents = 1024
+
 	// retryEvery is how often a write that met a full disk is tried again.
 	retryEvery = 200 * time.Millisecond
 )
@@ -392,9 +396,9 @@ func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
 				timer.Reset(checkpointEvery)
 			}
 			s, count, bytes = b.to, count+uint64(b.to-b.from+1), bytes+b.bytes
-			due = count >= m.every || m.awaited(s)
+			due = count >= m.every || m.awaited(s, count)
 		case <-m.prompt:
-			due = m.awaited(s)
+			due = m.awaited(s, count)
 		case <-timer.C:
 			due = true
 		case <-ctx.Done():
@@ -411,10 +415,14 @@ func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
 	return nil
 }
 
-// awaited reports whether someone waits for what a checkpoint at s would give, and there is no more to be had soon.
-func (m *Materializer) awaited(s dcb.Position) bool {
+// awaited reports whether someone waits for a checkpoint at s: a caller of Wait whose position it reaches, or an append that is held
+// back and gets room from count more events. Either takes what there is when there is no more to be had.
+func (m *Materializer) awaited(s dcb.Position, count uint64) bool {
 	durable := m.cfg.Ledger.Get(ledger.Durable)
-	return m.urgent() && (s >= m.wants.highest() || s >= durable)
+	if wanted := m.wants.highest(); wanted > m.cfg.Ledger.Get(ledger.Materialized) && s >= min(wanted, durable) {
+		return true
+	}
+	return m.cfg.Held() && (s >= durable || count >= heldEvents)
 }
 
 // commit makes a checkpoint at s: syncfs, ledger, delete. Everything up to s was written before it is called.
@@ -426,6 +434,9 @@ func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64)
 	if err := m.cfg.Files.Sync(); err != nil {
 		return fmt.Errorf("materializer: sync event files: %w", err)
 	}
+	if ctx.Err() != nil { // poisoned meanwhile
+		return ctx.Err()
+	}
 	for stalled := false; ; stalled = true {
 		err := m.cfg.Checkpoint(s)
 		if err == nil {
@@ -434,9 +445,9 @@ func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64)
 			}
 			break
 		}
-		// Replacing the ledger leaves the old state or the new one, so it can be tried again (no space, no descriptors, a
-		// directory that somebody made read-only), unless the disk itself failed: then a second sync would mean nothing.
-		if errors.Is(err, syscall.EIO) {
+		// What failed before the new state was synced can be tried again: no space, no descriptors, a directory that somebody
+		// made read-only. A failed sync cannot: a second one would mean nothing.
+		if !errors.Is(err, ledger.ErrUnsynced) && !outOfSpace(err) {
 			return fmt.Errorf("materializer: checkpoint at %d: %w", s, err)
 		}
 		if err := m.stall(ctx, checkpointing, err); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,9 +84,12 @@ func apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, no
 			return o, err
 		}
 	case Recovered:
-		if err := o.rewrite(walDir, *p.Rewrite, now); err != nil {
+		if err := o.rewrite(walDir, s, *p.Rewrite, now); err != nil {
 			return o, err
 		}
+	}
+	if o.Tail.Head != p.Head {
+		return o, fmt.Errorf("the log now ends at position %d, where the plan says %d", o.Tail.Head, p.Head)
 	}
 	if p.RaiseEpoch {
 		o.Ledger.Epoch++
@@ -165,14 +169,20 @@ func (o *Opened) create(walDir string, p Plan, now time.Time) error {
 	return nil
 }
 
-// rewrite writes the live part of the tail anew.
-func (o *Opened) rewrite(walDir string, r Rewrite, now time.Time) error {
+// rewrite writes the live part of the tail anew. It reads the tail again, and that must show what the plan rests on: a disk
+// that reads differently the second time must not make the log shorter.
+func (o *Opened) rewrite(walDir string, s State, r Rewrite, now time.Time) error {
 	id := wal.StoreID(o.Ledger.Store)
 	b, err := wal.ReadGeneration(walDir, r.From, false)
 	if err != nil {
 		return err
 	}
-	built, err := wal.BuildGeneration(walDir, id, r.Into, now, &r.Link, r.Base, wal.Scan(b, id, r.From).Commits[r.Skip:])
+	g := wal.Scan(b, id, r.From)
+	i := slices.IndexFunc(s.Generations, func(g wal.Scanned) bool { return g.Gen == r.From })
+	if seen := s.Generations[i]; g.Valid != seen.Valid || g.Sum != seen.Sum {
+		return &dcb.CorruptError{File: wal.GenerationPath(walDir, r.From), Offset: min(g.Valid, seen.Valid), Reason: "two reads of the log differ"}
+	}
+	built, err := wal.BuildGeneration(walDir, id, r.Into, now, &r.Link, r.Base, g.Commits[r.Skip:])
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func Load(dir string, o Opened, files *eventfile.Store, recent *index.Recent, pl
 	}
 	l := loader{o: o, walDir: filepath.Join(dir, WALDir), recent: recent, places: places}
 	for _, g := range o.Live {
-		if err := l.generation(g.Gen); err != nil {
+		if err := l.generation(g); err != nil {
 			return 0, err
 		}
 	}
@@ -95,17 +95,24 @@ type loader struct {
 	backlog uint64
 }
 
-func (l *loader) generation(gen uint64) error {
+func (l *loader) generation(g wal.Segment) error {
 	id := wal.StoreID(l.o.Ledger.Store)
-	b, err := wal.ReadGeneration(l.walDir, gen, false)
+	b, err := wal.ReadGeneration(l.walDir, g.Gen, false)
 	if err != nil {
 		return err
 	}
-	for _, f := range wal.Scan(b, id, gen).Commits {
+	s := wal.Scan(b, id, g.Gen)
+	if s.Stop != nil || s.Next() != g.Last+1 { // it was whole when it was inspected
+		return &dcb.CorruptError{
+			File: wal.GenerationPath(l.walDir, g.Gen), Offset: s.Valid,
+			Reason: fmt.Sprintf("two reads of the log differ: it ends at position %d, where %d was seen", int64(s.Next())-1, g.Last),
+		}
+	}
+	for _, f := range s.Commits {
 		if f.Last() <= l.o.Report.Materialized {
 			continue
 		}
-		if err := l.frame(gen, f, id.Seed()); err != nil {
+		if err := l.frame(g.Gen, f, id.Seed()); err != nil {
 			return err
 		}
 	}

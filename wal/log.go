@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -348,8 +349,11 @@ func (l *Log) ReadAt(p Place, b []byte) error {
 		if errors.Is(err, os.ErrClosed) {
 			return fmt.Errorf("wal: %w", dcb.ErrClosed)
 		}
+		if errors.Is(err, io.EOF) {
+			return &dcb.CorruptError{File: GenerationPath(l.dir, p.Gen), Offset: int64(p.Off), Reason: fmt.Sprintf("the file ends within %d bytes that were written", len(b))}
+		}
 		if err != nil {
-			return &dcb.CorruptError{File: GenerationPath(l.dir, p.Gen), Offset: int64(p.Off), Reason: fmt.Sprintf("cannot read %d bytes: %v", len(b), err)}
+			return fmt.Errorf("wal: read %d bytes at offset %d: %w", len(b), p.Off, err)
 		}
 		return nil
 	}
@@ -396,6 +400,14 @@ type Stats struct {
 // Stats returns the counters.
 func (l *Log) Stats() Stats {
 	return Stats{Syncs: l.syncs.Load(), Rotations: l.rotations.Load(), Live: len(*l.gens.Load())}
+}
+
+// Settled returns nil if everything written is durable, else why it is not. REQUIRES: no Append or Sync is running.
+func (l *Log) Settled() error {
+	if l.broken == nil && l.syncedEnd != l.w.end {
+		return fmt.Errorf("wal: %d of %d bytes of generation %d are durable", l.syncedEnd, l.w.end, l.w.generation.no)
+	}
+	return l.broken
 }
 
 // Witness describes the end of the log. REQUIRES: no Append or Sync is running.

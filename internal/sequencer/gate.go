@@ -53,7 +53,8 @@ type waiter struct {
 
 func (g *gate) init(cfg Config) {
 	g.limits, g.ledger, g.free, g.hurry = cfg.Limits, cfg.Ledger, cfg.Free, cfg.Hurry
-	_, _, _ = g.look() // an error here will meet the first append, in room
+	g.lagBytes.Store(cfg.Backlog)
+	_, _, _ = g.look() // an error meets the first append, in room
 }
 
 // enter returns when an append may go on: at once, or after a wait at the lag limit. If it was held, the caller calls
@@ -72,14 +73,17 @@ func (g *gate) enter(ctx context.Context, sync func(context.Context) error) (hel
 	}
 	g.hurry()
 	if err := sync(ctx); err != nil {
-		return !g.leave(w), err
+		return g.leave(w), err
 	}
 	g.next() // room may have come between looking and queueing
 	select {
 	case <-w.pass:
-		return true, w.err
+		if w.err != nil {
+			return false, w.err
+		}
+		return true, g.room() // much may have been written since it was asked before
 	case <-ctx.Done():
-		return !g.leave(w), fmt.Errorf("not written, held back by the lag of filing: %w", ctx.Err())
+		return g.leave(w), fmt.Errorf("not written, held back by the lag of filing: %w", ctx.Err())
 	}
 }
 
@@ -103,6 +107,7 @@ func (g *gate) room() error {
 func (g *gate) look() (free, floor uint64, err error) {
 	free, err = g.free()
 	if err != nil {
+		g.full.Store(true) // not known to be there: every append asks again
 		return 0, 0, err
 	}
 	floor = g.limits.FloorBytes + g.lagEvents()*fileBytes + g.lagBytes.Load()
@@ -131,17 +136,17 @@ func (g *gate) queue() (*waiter, error) {
 	return w, nil
 }
 
-// leave takes w out of the line and reports whether it still stood there; if not, it was let through.
+// leave takes w out of the line, if it still stands there, and reports whether it was let through.
 func (g *gate) leave(w *waiter) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := slices.Index(g.mu.line, w)
 	if i < 0 {
-		return false
+		return w.err == nil
 	}
 	g.mu.line = slices.Delete(g.mu.line, i, i+1)
 	g.held.Add(-1)
-	return true
+	return false
 }
 
 // next lets the first in line through if there is room. One at a time is on its way: the next is judged when the room of the one
@@ -165,11 +170,14 @@ func (g *gate) through() {
 	g.next()
 }
 
-// pop lets the first in line go. REQUIRES: g.mu is held.
+// pop lets the first in line through, or sends it away with err. REQUIRES: g.mu is held.
 func (g *gate) pop(err error) {
 	w := g.mu.line[0]
 	g.mu.line = slices.Delete(g.mu.line, 0, 1)
 	w.err = err
+	if err != nil {
+		g.held.Add(-1)
+	}
 	close(w.pass)
 }
 
@@ -180,9 +188,25 @@ func (g *gate) release(err error) {
 	if g.mu.ended == nil {
 		g.mu.ended = err
 	}
+	g.sendAway(err)
+}
+
+// sendAway empties the line with err. REQUIRES: g.mu is held.
+func (g *gate) sendAway(err error) {
 	for len(g.mu.line) > 0 {
 		g.pop(err)
 	}
+}
+
+// noSpace notes whether filing is stopped for want of space. Who waits for filing then waits in vain.
+func (g *gate) noSpace(stopped bool) {
+	g.blocked.Store(stopped)
+	if !stopped {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sendAway(fmt.Errorf("%w: events cannot be filed", dcb.ErrDiskFull))
 }
 
 func (g *gate) staged(b *batch) { g.lagBytes.Add(uint64(len(b.body))) }

@@ -57,6 +57,8 @@ type Config struct {
 	Seed   uint64
 	Flush  Flush
 	Limits Limits
+	// Backlog is how many bytes of the log are not yet filed at the start.
+	Backlog uint64
 	// Free returns the bytes that may still be written to the store's file system.
 	Free func() (uint64, error)
 	// Hurry is called when an append is held back by the lag of filing.
@@ -65,7 +67,8 @@ type Config struct {
 	Logger *slog.Logger
 	// ID returns the ID of a visible event, for appends that are repeated.
 	ID func(dcb.Position) (id [16]byte, err error)
-	// Poisoned is called once, with the first write or sync error.
+	// Poisoned is called once, with the first error after which nothing more may be promised: of a write or sync here, or
+	// one given to Poison.
 	Poisoned func(error)
 	// Snapshotted, if set, is called by tests between the check at the snapshot and the lock.
 	Snapshotted func()
@@ -83,6 +86,7 @@ type Sequencer struct {
 		groups []*group // open, oldest first; only the last takes more
 		idle   bool     // the committer sleeps on wake
 		ended  error    // why nothing is staged any more: ErrClosed, or what Is ErrPoisoned
+		poison bool     // Poison was called, be it before Close or while it waits
 	}
 	wake chan struct{}
 	done chan struct{} // closed when the committer has ended
@@ -141,6 +145,7 @@ func (s *Sequencer) append(ctx context.Context, b *batch) (dcb.Position, error) 
 	for round := 0; ; round++ {
 		h0 := s.cfg.Ledger.Get(ledger.Visible)
 		if c, failed := b.check(s.view, 0, h0); failed {
+			through()
 			return s.rejected(ctx, b, c)
 		}
 		b.intern(s.cfg.Recent)
@@ -156,6 +161,7 @@ func (s *Sequencer) append(ctx context.Context, b *batch) (dcb.Position, error) 
 			through()
 			return s.await(ctx, g, last, b)
 		case conflict:
+			through() // it will not stage, and may have to wait
 			return s.rejected(ctx, b, c)
 		case refused:
 			return 0, errors.Join(s.ended(), ctx.Err())
@@ -273,7 +279,8 @@ func (s *Sequencer) syncTo(ctx context.Context, goal dcb.Position) error {
 		return nil
 	}
 	s.mu.Lock()
-	if s.mu.ended == nil {
+	n := len(s.mu.groups)
+	if s.mu.ended == nil && (n == 0 || !s.mu.groups[n-1].syncOnly) { // else the last one serves this call as well
 		s.mu.groups = append(s.mu.groups, &group{syncOnly: true, done: make(chan struct{})})
 		if s.mu.idle {
 			s.mu.idle = false
@@ -310,8 +317,9 @@ func (s *Sequencer) Close() {
 func (s *Sequencer) Poison(err error) {
 	poisoned := fmt.Errorf("%w: %w", dcb.ErrPoisoned, err)
 	s.mu.Lock()
-	first := s.mu.ended == nil
-	if first {
+	first := !s.mu.poison
+	s.mu.poison = true
+	if s.mu.ended == nil {
 		s.mu.ended = poisoned
 	}
 	s.mu.Unlock()
@@ -349,8 +357,10 @@ func (s *Sequencer) commit(g *group) error {
 		s.busy.Add(int64(time.Since(start)))
 	}()
 	if g.syncOnly {
-		if err := s.cfg.Log.Sync(); err != nil {
-			return err
+		if s.cfg.Log.Durable() < s.cfg.Ledger.Get(ledger.Visible) { // else somebody else's sync has done it
+			if err := s.cfg.Log.Sync(); err != nil {
+				return err
+			}
 		}
 		s.cfg.Ledger.Advance(ledger.Durable, s.cfg.Log.Durable())
 		return nil

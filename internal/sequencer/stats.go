@@ -58,11 +58,9 @@ func (s *Sequencer) Filed(bytes uint64) {
 	s.gate.next()
 }
 
-// Backlog counts the bytes of events that were already in the log when the store was opened.
-func (s *Sequencer) Backlog(bytes uint64) { s.gate.lagBytes.Add(bytes) }
-
 // Held reports whether appends are waiting for filing to catch up.
 func (s *Sequencer) Held() bool { return s.gate.held.Load() > 0 }
 
-// NoSpace says whether filing is stopped for want of space; appends get ErrDiskFull until it is told otherwise.
-func (s *Sequencer) NoSpace(stopped bool) { s.gate.blocked.Store(stopped) }
+// NoSpace says whether filing is stopped for want of space; appends, also those that wait for filing, get
+// ErrDiskFull until it is told otherwise.
+func (s *Sequencer) NoSpace(stopped bool) { s.gate.noSpace(stopped) }
