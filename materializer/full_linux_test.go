@@ -35,7 +35,7 @@ func privateMounts(t *testing.T) bool {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	out, err := cmd.CombinedOutput()
-	if _, ended := err.(*exec.ExitError); err != nil && !ended && os.Getuid() != 0 {
+	if _, ended := err.(*exec.ExitError); err != nil && !ended && os.Getuid() != 0 && os.Getenv("CI") == "" { // CI must prove it
 		t.Skipf("this user may not have mounts of its own: %v", err)
 	}
 	require.NoError(t, err, "%s", out)
