@@ -138,7 +138,10 @@ type crashConfig struct {
 	Close   bool   // close the store before "done"
 }
 
-func (c crashConfig) options() *Options { return &Options{Flush: c.Flush, MinFreeBytes: -1} }
+// options keep little of the index in memory, so that kills meet sealing and merging.
+func (c crashConfig) options() *Options {
+	return &Options{Flush: c.Flush, MinFreeBytes: -1, RecentBytes: testRecentBytes}
+}
 
 // The points at which a child can block. The log's come in the order in which an append meets them.
 var crashPoints = []string{"snapshotted", "before write", "after write", "before sync", "after sync", "before a successor"}

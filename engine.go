@@ -34,6 +34,7 @@ type Engine struct {
 	lock   *flock.Flock
 	files  *eventfile.Store
 	log    *wal.Log
+	index  *index.Index
 	ledger *ledger.Ledger
 	seq    *sequencer.Sequencer
 	mat    *materializer.Materializer
@@ -113,32 +114,40 @@ func (e *Engine) open(h hooks) (err error) {
 		return err
 	}
 	undo = append(undo, e.files.Close)
-	opened, err := e.recover()
+	opened, found, err := e.recover()
 	if err != nil {
 		return err
 	}
 	e.disk.state = opened.Ledger
 
 	id := wal.StoreID(opened.Ledger.Store)
-	recent, places := index.NewRecent(0), index.NewPlaces(opened.Report.Materialized)
-	backlog, err := recovery.Load(e.dir, opened, e.files, recent, places)
+	places := index.NewPlaces(opened.Report.Materialized)
+	loaded, err := recovery.Load(opened, found, e.files, index.Config{
+		Dir: filepath.Join(e.dir, recovery.IndexDir), Seed: id.Seed(), RecentBytes: e.opts.RecentBytes,
+		Damaged: func() { e.mat.Mend() },
+	}, places)
 	if err != nil {
 		return err
 	}
+	e.index = loaded.Index
+	undo = append(undo, func() error { e.index.Close(); return nil })
 	h.wal.Logger = e.logger
 	if e.log, err = wal.Open(filepath.Join(e.dir, recovery.WALDir), id, opened.Live, opened.Tail, opened.TailNo, h.wal); err != nil {
 		return err
 	}
 	e.report = opened.Report
+	for _, r := range loaded.Built {
+		e.report.IndexBuilt += uint64(r.Last-r.First) + 1
+	}
 	e.report.Took = time.Since(start)
-	e.ledger = ledger.New(e.report.Materialized, e.report.Head)
-	e.start(id.Seed(), recent, places, backlog, h)
+	e.ledger = ledger.New(e.report.Materialized, e.index.Base(), e.report.Head)
+	e.start(id.Seed(), places, loaded.Backlog, h)
 	e.logger.Info("opossum: opened", "dir", e.dir, "report", e.report.String())
 	return nil
 }
 
 // start sets the parts in motion. From here on nothing fails.
-func (e *Engine) start(seed uint64, recent *index.Recent, places *index.Places, backlog uint64, h hooks) {
+func (e *Engine) start(seed uint64, places *index.Places, backlog uint64, h hooks) {
 	free := h.free
 	if free == nil {
 		free = func() (uint64, error) { return freeBytes(e.dir) }
@@ -147,17 +156,18 @@ func (e *Engine) start(seed uint64, recent *index.Recent, places *index.Places, 
 		free = func() (uint64, error) { return 1 << 62, nil }
 	}
 	e.seq = sequencer.New(sequencer.Config{
-		Log: e.log, Ledger: e.ledger, Recent: recent, Places: places, Seed: seed,
+		Log: e.log, Ledger: e.ledger, Index: e.index, Places: places, Seed: seed,
 		Flush: e.opts.Flush, Limits: e.opts.limits(), Backlog: backlog, Free: free,
-		Hurry: func() { e.mat.Hurry() }, Clock: e.opts.Clock, Logger: e.logger,
+		Hurry: func() { e.mat.Hurry() }, Full: func() { e.mat.Tend() }, Clock: e.opts.Clock, Logger: e.logger,
 		ID: e.idOf, Poisoned: e.poisoned, Snapshotted: h.snapshotted,
 	})
 	e.reads = query.New(query.Config{
-		Ledger: e.ledger, View: e.seq.View(), Places: places, Log: e.log, Files: e.files, Seed: seed,
+		Ledger: e.ledger, Index: e.index, Places: places, Log: e.log, Files: e.files, Seed: seed,
 	})
 	e.mat = materializer.New(materializer.Config{
-		Ledger: e.ledger, Log: e.log, Places: places, Files: e.files, Seed: seed, Logger: e.logger,
-		Checkpoint: e.checkpoint, Filed: e.seq.Filed, NoSpace: e.seq.NoSpace,
+		Ledger: e.ledger, Log: e.log, Index: e.index, Places: places, Files: e.files, Seed: seed, Logger: e.logger,
+		Checkpoint: e.checkpoint, Filed: e.seq.Filed, Sealed: e.seq.Sealed, NoSpace: e.seq.NoSpace,
+		Sync: e.seq.Sync, Fetch: e.eventAt,
 		Busy: e.seq.Busy, Held: e.seq.Held, Failed: e.seq.Poison,
 	})
 	e.mat.Start()
@@ -166,16 +176,16 @@ func (e *Engine) start(seed uint64, recent *index.Recent, places *index.Places, 
 
 // recover inspects and decides twice if need be: what looks like a clean close may be read from the page cache, but where
 // anything has to be judged, the disk is asked.
-func (e *Engine) recover() (recovery.Opened, error) {
+func (e *Engine) recover() (recovery.Opened, index.Found, error) {
 	var state recovery.State
 	var plan recovery.Plan
 	for _, fromDisk := range []bool{false, true} {
 		var err error
 		if state, err = recovery.Inspect(e.dir, e.files, fromDisk); err != nil {
-			return recovery.Opened{}, err
+			return recovery.Opened{}, index.Found{}, err
 		}
 		if plan, err = recovery.Decide(state); err != nil {
-			return recovery.Opened{}, err
+			return recovery.Opened{}, index.Found{}, err
 		}
 		if plan.Outcome != recovery.Recovered {
 			break
@@ -184,7 +194,8 @@ func (e *Engine) recover() (recovery.Opened, error) {
 	if plan.Outcome == recovery.Recovered {
 		e.logger.Warn("opossum: recovering", "dir", e.dir, "plan", plan.String())
 	}
-	return recovery.Apply(e.dir, state, plan, e.files, e.opts.Flush.Relaxed(), time.Now())
+	opened, err := recovery.Apply(e.dir, state, plan, e.files, e.opts.Flush.Relaxed(), time.Now())
+	return opened, state.Index, err
 }
 
 // makeDir creates dir with its parents, and makes the new names durable: an event is no safer than the directory that it is in.
@@ -324,6 +335,7 @@ func (e *Engine) close() error {
 	errs := []error{e.cleanEnd()}
 	e.ledger.Fail(ErrClosed) // no number moves any more
 	e.reads.Close()
+	e.index.Close()
 	return errors.Join(append(errs, e.log.Close(), e.files.Close(), e.lock.Unlock())...)
 }
 
@@ -344,6 +356,10 @@ func (e *Engine) cleanEnd() error {
 	}
 	if err := e.log.Settled(); err != nil { // a witness must never speak for what is not on the disk
 		return err
+	}
+	// The next Open is quicker by what needs not be indexed again. It could do without.
+	if err := e.index.Seal(e.ledger.Get(ledger.Durable)); err != nil {
+		e.logger.Warn("opossum: the index is not sealed up to the head", "error", err)
 	}
 	e.disk.Lock()
 	defer e.disk.Unlock()
@@ -375,6 +391,12 @@ func (e *Engine) poisoned(err error) {
 func (e *Engine) idOf(p Position) ([16]byte, error) {
 	ev, err := e.reads.At(p)
 	return ev.Event.ID, err
+}
+
+// eventAt returns the event at p, to build its index anew.
+func (e *Engine) eventAt(p Position) (Event, error) {
+	ev, err := e.reads.At(p)
+	return ev.Event, err
 }
 
 // watch says so when a commit does not return. There is nothing else to be done about a disk that hangs.

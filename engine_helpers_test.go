@@ -26,10 +26,19 @@ var ctxb = context.Background()
 // patience bounds every wait for something that must happen; no test waits for it to pass.
 const testPatience = 20 * time.Second
 
-// openStore opens the store in dir and closes it with the test.
+// testRecentBytes makes a memory part of the index full after a few dozen events, so that every test crosses the border
+// between memory and segments many times.
+const testRecentBytes = 32 << 10
+
+// openStore opens the store in dir and closes it with the test. The index keeps little in memory unless opts say otherwise.
 func openStore(t testing.TB, dir string, opts *Options, h hooks) *Engine {
 	t.Helper()
-	e, err := open(dir, opts, h)
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	setDefault(&o.RecentBytes, testRecentBytes)
+	e, err := open(dir, &o, h)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = e.Close() })
 	return e

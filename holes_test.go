@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"opossum/internal/segment"
 )
 
 // The holes H1 to H11 of the .NET original (reference/opossum.md, 3.4), each with a test that shows the opposite, or a
@@ -125,8 +128,8 @@ func TestH5ConcurrentAppendsBetweenTheItemsOfAReadAreNotMissed(t *testing.T) {
 	require.Equal(t, "exists=false at 3", conditionError(err), "the head of the view, not the highest position read elsewhere, is the basis")
 }
 
-// H7: a corrupt index counted as empty. There is no index on the disk yet: it is rebuilt at Open from event files and
-// log, and what cannot be read is an error.
+// H7: a corrupt index counted as empty. What cannot be read, be it an event or its index, is an error; and the index is built
+// anew from the events.
 func TestH7WhatCannotBeReadIsNeverTakenForEmpty(t *testing.T) {
 	damage := map[string]func(b []byte) []byte{
 		"a changed byte": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
@@ -134,27 +137,65 @@ func TestH7WhatCannotBeReadIsNeverTakenForEmpty(t *testing.T) {
 		"cut":            func(b []byte) []byte { return b[:len(b)-1] },
 		"removed":        nil,
 	}
+	apply := func(t *testing.T, path string, change func(b []byte) []byte) {
+		if change == nil {
+			require.NoError(t, os.Remove(path))
+			return
+		}
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, change(b), 0o644))
+	}
+	closed := func(t *testing.T) (dir string) {
+		dir = t.TempDir()
+		e := openStore(t, dir, nil, hooks{})
+		appendOK(t, e, nil, event("T", "a"), event("T", "b"))
+		require.NoError(t, e.WaitMaterialized(ctxb, 2))
+		require.NoError(t, e.Close())
+		return dir
+	}
 	for how, change := range damage {
-		t.Run(how, func(t *testing.T) {
-			dir := t.TempDir()
+		t.Run("an event file, "+how, func(t *testing.T) {
+			dir := closed(t)
+			path := filepath.Join(dir, "events", "00000000000000000001", "00000000000000000001.json")
+			apply(t, path, change)
 			e := openStore(t, dir, nil, hooks{})
-			appendOK(t, e, nil, event("T", "a"), event("T", "b"))
-			require.NoError(t, e.WaitMaterialized(ctxb, 2))
-			path := e.files.Path(1)
-			require.NoError(t, e.Close())
-			if change == nil {
-				require.NoError(t, os.Remove(path))
-			} else {
-				b, err := os.ReadFile(path)
-				require.NoError(t, err)
-				require.NoError(t, os.WriteFile(path, change(b), 0o644))
-			}
-			_, err := Open(dir, nil)
+			_, err := e.ReadLast(ctxb, ByTags("a"))
 			require.ErrorIs(t, err, ErrCorrupt)
-			require.ErrorContains(t, err, path)
+			require.NotErrorIs(t, err, ErrNotFound)
 			var c *CorruptError
 			require.ErrorAs(t, err, &c)
 			require.Equal(t, path, c.File)
+			last, err := e.ReadLast(ctxb, ByTags("b"))
+			require.NoError(t, err, "the others are read")
+			require.EqualValues(t, 2, last.Position)
+			_, err = e.Append(ctxb, []Event{event("T")}, failIfMatch(ByTags("a"), 0))
+			require.ErrorIs(t, err, ErrConditionFailed, "the index is enough for a condition")
+		})
+		t.Run("an index segment, "+how, func(t *testing.T) {
+			dir := closed(t)
+			path := filepath.Join(dir, "index", segment.Name(segment.Range{First: 1, Last: 2}))
+			apply(t, path, change)
+			e := openStore(t, dir, nil, hooks{})
+			for rebuilt := false; !rebuilt; runtime.Gosched() {
+				m := e.Metrics()
+				rebuilt = m.Rebuilt > 0 || e.Recovery().IndexBuilt == 2
+				last, err := e.ReadLast(ctxb, ByTags("a"))
+				if err == nil {
+					require.EqualValues(t, 1, last.Position)
+				} else {
+					require.ErrorIs(t, err, ErrCorrupt)
+					require.ErrorContains(t, err, path)
+				}
+				_, err = e.Append(ctxb, []Event{event("T")}, failIfMatch(ByTags("a"), 0))
+				if !errors.Is(err, ErrConditionFailed) {
+					require.ErrorIs(t, err, ErrCorrupt, "a condition that cannot be checked is not passed")
+				}
+			}
+			last, err := e.ReadLast(ctxb, ByTags("b"))
+			require.NoError(t, err)
+			require.EqualValues(t, 2, last.Position)
+			require.EqualValues(t, 2, e.Head())
 		})
 	}
 }
@@ -243,7 +284,8 @@ func TestH11AnEventFileInAnothersPlaceOrWithOtherContentIsNotTrusted(t *testing.
 			require.NoError(t, e.WaitMaterialized(ctxb, 3))
 			require.NoError(t, e.Close())
 			change(t, e)
-			_, err := Open(dir, nil)
+			e = openStore(t, dir, nil, hooks{})
+			_, err := e.ReadLast(ctxb, ByTags("b"))
 			require.ErrorIs(t, err, ErrCorrupt)
 			var c *CorruptError
 			require.True(t, errors.As(err, &c))

@@ -8,8 +8,8 @@ import (
 
 // Metrics is a snapshot of what an engine has done since Open. The figures need not be of one instant.
 type Metrics struct {
-	// The numbers that divide history: Materialized <= Durable <= Visible <= Assigned.
-	Assigned, Visible, Durable, Materialized Position
+	// The numbers that divide history: Materialized <= Indexed <= Durable <= Visible <= Assigned.
+	Assigned, Visible, Durable, Indexed, Materialized Position
 
 	Appends, Events, Bytes uint64 // committed; bytes as encoded in the log
 	Rejected               uint64 // appends whose condition failed
@@ -24,6 +24,13 @@ type Metrics struct {
 
 	LagEvents, LagBytes uint64 // acknowledged and not yet checkpointed
 	Held                uint64 // appends that had to wait for filing at MaxLag
+
+	RecentBytes  int64  // memory that the index of the newest events takes, about
+	Segments     int    // of the index, on the disk
+	SegmentBytes int64  // in them
+	Seals        uint64 // segments written from memory
+	Merges       uint64 // of segments
+	Rebuilt      uint64 // segments that were damaged, and built anew
 
 	Files         uint64 // event files written
 	Checkpoints   uint64
@@ -41,14 +48,16 @@ const stallAfter = time.Second
 
 // Metrics returns a snapshot. It may be called at any time, also after Close.
 func (e *Engine) Metrics() Metrics {
-	s, f, l := e.seq.Stats(), e.mat.Stats(), e.log.Stats()
+	s, f, l, ix := e.seq.Stats(), e.mat.Stats(), e.log.Stats(), e.index.Stats()
 	m := Metrics{
 		Assigned: e.ledger.Get(ledger.Assigned), Visible: e.ledger.Get(ledger.Visible),
-		Durable: e.ledger.Get(ledger.Durable), Materialized: e.ledger.Get(ledger.Materialized),
+		Durable: e.ledger.Get(ledger.Durable), Indexed: e.ledger.Get(ledger.Indexed), Materialized: e.ledger.Get(ledger.Materialized),
 		Appends: s.Appends, Events: s.Events, Bytes: s.Bytes,
 		Rejected: s.Rejected, Repeated: s.Repeated, Returned: s.Returned,
 		Groups: s.Groups, GroupMost: s.GroupMost, CommitTime: s.CommitTime, Syncs: l.Syncs,
 		LagEvents: s.LagEvents, LagBytes: s.LagBytes, Held: s.Held,
+		RecentBytes: ix.RecentBytes, Segments: ix.Segments, SegmentBytes: ix.SegmentBytes,
+		Seals: ix.Seals, Merges: ix.Merges, Rebuilt: ix.Rebuilt,
 		Files: f.Files, Checkpoints: f.Checkpoints, FilingStalled: f.Stalled,
 		Generations: l.Live, Rotations: l.Rotations, Trimmed: f.Trimmed,
 		Poisoned: e.poison.Load() != nil, DiskFull: s.DiskFull,

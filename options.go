@@ -14,7 +14,11 @@ const (
 	DefaultMaxLagEvents = 1_000_000
 	DefaultMaxLagBytes  = 512 << 20
 	DefaultMinFreeBytes = 128 << 20
+	DefaultRecentBytes  = 64 << 20
 )
+
+// MinRecentBytes is the least that [Options].RecentBytes may be: a few events.
+const MinRecentBytes = 4096
 
 // Options of an engine. The zero value of each field is its default; nil Options are all defaults.
 type Options struct {
@@ -31,6 +35,10 @@ type Options struct {
 	// MinFreeBytes is the free space that appends leave on the disk, beside what the event files of the backlog will need; below
 	// it they get ErrDiskFull. Default DefaultMinFreeBytes; -1: no floor.
 	MinFreeBytes int64
+
+	// RecentBytes is the memory, in bytes, that the index of the newest events should take before it goes to the disk. If that
+	// cannot keep up, appends wait. At least MinRecentBytes; default DefaultRecentBytes.
+	RecentBytes int64
 
 	// Logger receives a line at each change of state: recovery, poison, stalled filing. Default: none.
 	Logger *slog.Logger
@@ -56,6 +64,9 @@ func (o *Options) Validate() error {
 	if o.MinFreeBytes < -1 {
 		bad("MinFreeBytes", o.MinFreeBytes, "at least 0, or -1 for no floor")
 	}
+	if o.RecentBytes != 0 && o.RecentBytes < MinRecentBytes {
+		bad("RecentBytes", o.RecentBytes, fmt.Sprintf("at least %d, or 0 for the default", MinRecentBytes))
+	}
 	return errors.Join(errs...)
 }
 
@@ -68,6 +79,7 @@ func (o *Options) filled() Options {
 	setDefault(&f.MaxLagEvents, DefaultMaxLagEvents)
 	setDefault(&f.MaxLagBytes, DefaultMaxLagBytes)
 	setDefault(&f.MinFreeBytes, DefaultMinFreeBytes)
+	setDefault(&f.RecentBytes, DefaultRecentBytes)
 	if f.Logger == nil {
 		f.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -14,9 +14,10 @@ type Number uint8
 
 // The numbers, from the left of history to the right.
 //
-//	INVARIANT: Materialized <= Durable <= Visible <= Assigned; each only ever grows.
+//	INVARIANT: Materialized <= Indexed <= Durable <= Visible <= Assigned; each only ever grows.
 const (
 	Materialized Number = iota // filed, indexed and checkpointed: the log is not needed up to here
+	Indexed                    // in durable index segments: memory answers from here on
 	Durable                    // on the disk
 	Visible                    // readable: acknowledged, and conditions of callers are checked up to here
 	Assigned                   // given to appends, of which the last may still be in flight
@@ -24,7 +25,7 @@ const (
 )
 
 func (n Number) String() string {
-	return [...]string{"Materialized", "Durable", "Visible", "Assigned"}[n]
+	return [...]string{"Materialized", "Indexed", "Durable", "Visible", "Assigned"}[n]
 }
 
 // Ledger holds the numbers of an open store. Reading one is a single atomic load; waiting costs nothing to those who
@@ -46,15 +47,16 @@ type waiter struct {
 	done   chan struct{}
 }
 
-// New starts with everything up to head durable and visible, and everything up to materialized checkpointed.
+// New starts with everything up to head durable and visible, up to indexed in segments, and up to materialized checkpointed.
 // It panics if that breaks the invariant.
-func New(materialized, head dcb.Position) *Ledger {
-	if materialized > head {
-		panic(fmt.Sprintf("ledger: %v starts at %d, beyond the head %d", Materialized, materialized, head))
+func New(materialized, indexed, head dcb.Position) *Ledger {
+	if materialized > indexed || indexed > head {
+		panic(fmt.Sprintf("ledger: %v starts at %d, %v at %d, the head is %d", Materialized, materialized, Indexed, indexed, head))
 	}
 	l := new(Ledger)
 	l.mu.waiters = make(map[*waiter]struct{})
 	l.at[Materialized].Store(uint64(materialized))
+	l.at[Indexed].Store(uint64(indexed))
 	for _, n := range []Number{Durable, Visible, Assigned} {
 		l.at[n].Store(uint64(head))
 	}

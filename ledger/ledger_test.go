@@ -14,27 +14,29 @@ import (
 	"opossum/dcb"
 )
 
-var all = []Number{Materialized, Durable, Visible, Assigned}
+var all = []Number{Materialized, Indexed, Durable, Visible, Assigned}
 
 func TestNumbers(t *testing.T) {
-	l := New(3, 9)
-	for n, want := range map[Number]dcb.Position{Materialized: 3, Durable: 9, Visible: 9, Assigned: 9} {
+	l := New(3, 5, 9)
+	for n, want := range map[Number]dcb.Position{Materialized: 3, Indexed: 5, Durable: 9, Visible: 9, Assigned: 9} {
 		require.Equal(t, want, l.Get(n), n)
 	}
 	l.Advance(Assigned, 12)
 	l.Advance(Visible, 11)
 	l.Advance(Durable, 11)
+	l.Advance(Indexed, 11)
 	l.Advance(Materialized, 11)
 	l.Advance(Materialized, 11) // standing still is allowed
 	require.EqualValues(t, 11, l.Get(Materialized))
-	require.Equal(t, "Materialized Durable Visible Assigned",
-		Materialized.String()+" "+Durable.String()+" "+Visible.String()+" "+Assigned.String())
+	require.Equal(t, "Materialized Indexed Durable Visible Assigned",
+		Materialized.String()+" "+Indexed.String()+" "+Durable.String()+" "+Visible.String()+" "+Assigned.String())
 }
 
 func TestInvariantPanics(t *testing.T) {
-	require.PanicsWithValue(t, "ledger: Materialized starts at 4, beyond the head 3", func() { New(4, 3) })
+	require.PanicsWithValue(t, "ledger: Materialized starts at 4, Indexed at 4, the head is 3", func() { New(4, 4, 3) })
+	require.Panics(t, func() { New(4, 3, 5) })
 	for _, n := range all {
-		l := New(5, 5)
+		l := New(5, 5, 5)
 		require.Panics(t, func() { l.Advance(n, 4) }, "%v falls", n)
 		require.EqualValues(t, 5, l.Get(n), "and stays")
 		if n == Assigned {
@@ -43,14 +45,14 @@ func TestInvariantPanics(t *testing.T) {
 		require.Panics(t, func() { l.Advance(n, 6) }, "%v passes %v", n, n+1)
 		require.EqualValues(t, 5, l.Get(n))
 	}
-	require.PanicsWithValue(t, "ledger: Durable would pass Visible: 6 > 5", func() { New(5, 5).Advance(Durable, 6) })
-	require.PanicsWithValue(t, "ledger: Visible would fall from 5 to 4", func() { New(5, 5).Advance(Visible, 4) })
+	require.PanicsWithValue(t, "ledger: Durable would pass Visible: 6 > 5", func() { New(5, 5, 5).Advance(Durable, 6) })
+	require.PanicsWithValue(t, "ledger: Visible would fall from 5 to 4", func() { New(5, 5, 5).Advance(Visible, 4) })
 }
 
 // TestAdvanceProperty: any order of advances either keeps the invariant or panics.
 func TestAdvanceProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := New(0, 0)
+		l := New(0, 0, 0)
 		for range rapid.IntRange(1, 50).Draw(t, "steps") {
 			n := rapid.SampledFrom(all).Draw(t, "number")
 			p := dcb.Position(rapid.Uint64Range(0, 10).Draw(t, "position"))
@@ -97,7 +99,7 @@ func start(ctx context.Context, l *Ledger, n Number, p dcb.Position) <-chan erro
 func TestWait(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	l := New(2, 5)
+	l := New(2, 5, 5)
 	require.NoError(t, l.Wait(cancelled, Visible, 5), "what has been reached wins")
 	require.NoError(t, l.Wait(cancelled, Visible, 0))
 	require.ErrorIs(t, l.Wait(cancelled, Materialized, 3), context.Canceled)
@@ -121,7 +123,7 @@ func TestWait(t *testing.T) {
 }
 
 func TestWaitCancelled(t *testing.T) {
-	l := New(0, 0)
+	l := New(0, 0, 0)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := start(ctx, l, Visible, 1)
 	other := start(t.Context(), l, Visible, 1)
@@ -136,7 +138,7 @@ func TestWaitCancelled(t *testing.T) {
 
 func TestFail(t *testing.T) {
 	failed, second := errors.New("failed"), errors.New("second")
-	l := New(0, 3)
+	l := New(0, 3, 3)
 	var done []<-chan error
 	for _, n := range all {
 		done = append(done, start(t.Context(), l, n, 4))
@@ -155,7 +157,7 @@ func TestFail(t *testing.T) {
 // TestAdvanceJustBeforeRegistering holds a waiter up between its two looks, while the number is reached by an Advance that saw
 // no waiter and so wakes nobody.
 func TestAdvanceJustBeforeRegistering(t *testing.T) {
-	l := New(0, 0)
+	l := New(0, 0, 0)
 	done := make(chan error, 1)
 	l.mu.Lock()
 	go func() { done <- l.Wait(context.Background(), Assigned, 1) }()
@@ -172,7 +174,7 @@ func TestAdvanceJustBeforeRegistering(t *testing.T) {
 // TestRegisterRacesWithAdvance: a waiter that registers while the number advances is never missed. A miss hangs the test.
 func TestRegisterRacesWithAdvance(t *testing.T) {
 	const racers = 4
-	l := New(0, 0)
+	l := New(0, 0, 0)
 	for p := dcb.Position(1); p <= dcb.Position(rounds(20_000)); p++ {
 		var ready, done sync.WaitGroup
 		barrier := make(chan struct{})
@@ -209,7 +211,7 @@ func TestRegisterRacesWithAdvance(t *testing.T) {
 func TestEverythingRaces(t *testing.T) {
 	failed := errors.New("failed")
 	for range rounds(2000) {
-		l := New(0, 0)
+		l := New(0, 0, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		barrier := make(chan struct{})
@@ -245,7 +247,7 @@ func TestEverythingRaces(t *testing.T) {
 
 func TestManyWaiters(t *testing.T) {
 	n := rounds(5000)
-	l := New(0, 0)
+	l := New(0, 0, 0)
 	var wg sync.WaitGroup
 	var woken atomic.Int64
 	for i := range n {
@@ -268,7 +270,7 @@ func TestManyWaiters(t *testing.T) {
 }
 
 func TestGetAllocatesNothing(t *testing.T) {
-	l := New(0, 1)
+	l := New(0, 1, 1)
 	ctx := context.Background()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		_ = l.Get(Visible)

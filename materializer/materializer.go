@@ -39,6 +39,7 @@ const (
 type Config struct {
 	Ledger *ledger.Ledger
 	Log    *wal.Log
+	Index  *index.Index
 	Places *index.Places
 	Files  *eventfile.Store
 	Seed   uint64
@@ -48,6 +49,12 @@ type Config struct {
 	Checkpoint func(s dcb.Position) error
 	// Filed is told, after a checkpoint, how many bytes of the log it covers.
 	Filed func(bytes uint64)
+	// Sealed is told that the index has moved from memory into segments.
+	Sealed func()
+	// Sync makes everything acknowledged durable, if flushing is relaxed: only what is durable is sealed.
+	Sync func(context.Context) error
+	// Fetch returns a filed event, to rebuild what turns out to be damaged.
+	Fetch index.Fetch
 	// NoSpace is told when filing stops for want of space, and when it goes on.
 	NoSpace func(stopped bool)
 	// Busy returns how long appends have been writing and syncing so far; Held whether appends wait for filing.
@@ -72,6 +79,9 @@ type Materializer struct {
 	turn   chan struct{} // held by pace while a burst is filed, and by Pause
 	prompt chan struct{} // wakes the checkpoint stage
 	hurry  chan struct{} // wakes pace
+	tend   chan struct{} // wakes the index stage: something is full, or there are segments to be merged
+	mend   chan struct{} // wakes it to rebuild damaged segments
+	base   sync.Mutex    // one at a time advances Indexed
 	wants  wants
 	stalls stalls
 
@@ -86,6 +96,7 @@ func New(cfg Config) *Materializer {
 		pacer: pacer{busy: cfg.Busy, then: time.Now(), busyThen: cfg.Busy(), events: burstEvents},
 		stop:  make(chan struct{}), ended: make(chan struct{}),
 		turn: make(chan struct{}, 1), prompt: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		tend: make(chan struct{}, 1), mend: make(chan struct{}, 1),
 	}
 }
 
@@ -97,6 +108,7 @@ func (m *Materializer) Start() {
 	g.Go(func() error { defer close(bursts); return m.pace(ctx, bursts) })
 	g.Go(func() error { defer close(filed); return m.file(ctx, bursts, filed) })
 	g.Go(func() error { return m.checkpoint(ctx, filed) })
+	g.Go(func() error { return m.index(ctx) })
 	go func() {
 		defer close(m.ended)
 		if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -186,16 +198,8 @@ type burst struct {
 
 // pace is the first stage.
 func (m *Materializer) pace(ctx context.Context, out chan<- burst) error {
-	// Waiting on the ledger must end with stop as well as with ctx.
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := m.untilStop(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-m.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	next := m.cfg.Ledger.Get(ledger.Materialized) + 1
 	for {
 		if err := m.cfg.Ledger.Wait(ctx, ledger.Durable, next); err != nil {
@@ -220,6 +224,19 @@ func (m *Materializer) pace(ctx context.Context, out chan<- burst) error {
 		next = b.to + 1
 		m.rest(ctx, m.pacer.rest(took, m.urgent()))
 	}
+}
+
+// untilStop returns a context that ends with Stop as well as with ctx.
+func (m *Materializer) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-m.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // unlessStopped drops the error of a context that ended because of Stop.
@@ -324,6 +341,7 @@ type stage uint8
 
 const (
 	filing stage = 1 << iota
+	indexing
 	checkpointing
 )
 
@@ -425,12 +443,15 @@ func (m *Materializer) awaited(s dcb.Position, count uint64) bool {
 	return m.cfg.Held() && (s >= durable || count >= heldEvents)
 }
 
-// commit makes a checkpoint at s: syncfs, ledger, delete. Everything up to s was written before it is called.
+// commit makes a checkpoint at s: index, syncfs, ledger, delete. The files up to s were written before it is called.
 func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	start := time.Now()
+	if err := m.seal(ctx, s, checkpointing); err != nil {
+		return m.unlessStopped(err)
+	}
 	if err := m.cfg.Files.Sync(); err != nil {
 		return fmt.Errorf("materializer: sync event files: %w", err)
 	}

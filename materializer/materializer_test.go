@@ -37,6 +37,7 @@ type rig struct {
 	dir    string
 	log    *wal.Log
 	ledger *ledger.Ledger
+	index  *index.Index
 	places *index.Places
 	files  *eventfile.Store
 	next   dcb.Position
@@ -56,7 +57,7 @@ var testID = wal.StoreID{1, 2, 3}
 // newRig prepares everything; the caller starts the materializer. Events up to materialized count as filed.
 func newRig(t *testing.T, rotate int64) *rig {
 	t.Helper()
-	r := &rig{T: t, dir: t.TempDir(), next: 1, ledger: ledger.New(0, 0), places: index.NewPlaces(0)}
+	r := &rig{T: t, dir: t.TempDir(), next: 1, ledger: ledger.New(0, 0, 0), places: index.NewPlaces(0)}
 	walDir := filepath.Join(r.dir, "wal")
 	require.NoError(t, os.Mkdir(walDir, 0o755))
 	b, err := wal.BuildGeneration(walDir, testID, 1, time.Now(), &wal.Link{}, 1, nil)
@@ -64,6 +65,9 @@ func newRig(t *testing.T, rotate int64) *rig {
 	r.log, err = wal.Open(walDir, testID, []wal.Segment{{Gen: 1}}, wal.Witness{Gen: 1, End: b.End, Sum: b.Sum}, b.No, wal.Options{RotateBytes: rotate})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.log.Close()) })
+	r.index, err = index.Open(index.Config{Dir: filepath.Join(r.dir, "index"), Seed: testID.Seed(), RecentBytes: 1 << 20}, nil)
+	require.NoError(t, err)
+	t.Cleanup(r.index.Close)
 	r.openFiles(filepath.Join(r.dir, "events"))
 	return r
 }
@@ -75,9 +79,12 @@ func (r *rig) openFiles(dir string) {
 	r.Cleanup(func() { require.NoError(r, files.Close()) })
 	r.files = files
 	r.Materializer = New(Config{
-		Ledger: r.ledger, Log: r.log, Places: r.places, Files: r.files, Seed: testID.Seed(),
+		Ledger: r.ledger, Log: r.log, Index: r.index, Places: r.places, Files: r.files, Seed: testID.Seed(),
 		Logger: slog.New(slog.DiscardHandler), Checkpoint: r.checkpointed,
 		Filed:   func(bytes uint64) { r.mu.Lock(); defer r.mu.Unlock(); r.filed += bytes },
+		Sealed:  func() {},
+		Sync:    func(context.Context) error { return nil },
+		Fetch:   func(p dcb.Position) (dcb.Event, error) { return event(p).Event, nil },
 		NoSpace: r.spaceChanged,
 		Busy:    func() time.Duration { return time.Duration(r.busy.Load()) },
 		Held:    func() bool { return r.held.Load() > 0 },
@@ -106,6 +113,8 @@ func (r *rig) write(n int, sync bool) {
 		rec := codec.AppendRecord(nil, event(r.next).Event)
 		codec.Stamp(rec, testID.Seed(), r.next)
 		body, lens = append(body, rec...), append(lens, len(rec))
+		e := event(r.next).Event
+		r.index.Active().Stage(r.next, r.index.Active().Intern(nil, &e))
 		r.next++
 	}
 	at, err := r.log.Append(first, uint32(n), [][]byte{body})
@@ -372,6 +381,8 @@ func TestFilingGoesOnFromTheCheckpointAndWritesAgainWhatStandsThere(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 0)
 		r.write(6, true)
+		require.NoError(t, r.index.Seal(2))
+		r.ledger.Advance(ledger.Indexed, 2)
 		r.ledger.Advance(ledger.Materialized, 2)
 		require.NoError(t, r.files.Write(2, []byte("not to be touched")))
 		require.NoError(t, r.files.Write(3, nil)) // as power cuts leave files: empty, zero, whole but of something else

@@ -19,7 +19,7 @@ import (
 // Config is what an executor reads from. All fields are required.
 type Config struct {
 	Ledger *ledger.Ledger
-	View   *index.View
+	Index  *index.Index
 	Places *index.Places
 	Log    *wal.Log
 	Files  *eventfile.Store

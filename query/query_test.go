@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type store struct {
 	*Executor
 	t      *testing.T
-	recent *index.Recent
+	index  *index.Index
 	places *index.Places
 	log    *wal.Log
 	files  *eventfile.Store
@@ -44,13 +44,16 @@ func newStore(t *testing.T) *store {
 	require.NoError(t, err)
 	files, err := eventfile.Open(filepath.Join(t.TempDir(), "events"))
 	require.NoError(t, err)
+	ix, err := index.Open(index.Config{Dir: t.TempDir(), Seed: id.Seed(), RecentBytes: 1 << 20}, nil)
+	require.NoError(t, err)
 	s := &store{
-		t: t, recent: index.NewRecent(0), places: index.NewPlaces(0), log: log, files: files,
-		ledger: ledger.New(0, 0), next: 1, seed: id.Seed(),
+		t: t, index: ix, places: index.NewPlaces(0), log: log, files: files,
+		ledger: ledger.New(0, 0, 0), next: 1, seed: id.Seed(),
 	}
-	s.Executor = New(Config{Ledger: s.ledger, View: index.NewView(s.recent), Places: s.places, Log: log, Files: files, Seed: s.seed})
+	s.Executor = New(Config{Ledger: s.ledger, Index: s.index, Places: s.places, Log: log, Files: files, Seed: s.seed})
 	t.Cleanup(func() {
 		s.Close()
+		s.index.Close()
 		require.NoError(t, log.Close())
 		require.NoError(t, files.Close())
 	})
@@ -64,7 +67,7 @@ func (s *store) stage(e dcb.Event) {
 	codec.Stamp(rec, s.seed, s.next)
 	at, err := s.log.Append(s.next, 1, [][]byte{rec})
 	require.NoError(s.t, err)
-	s.recent.Stage(s.next, s.recent.Intern(nil, &e))
+	s.index.Active().Stage(s.next, s.index.Active().Intern(nil, &e))
 	s.places.Set(s.next, index.Place{Gen: uint32(at.Gen), Off: at.Off, Len: uint32(len(rec))})
 	s.ledger.Advance(ledger.Assigned, s.next)
 	s.next++
@@ -152,7 +155,7 @@ func TestAnEventThatIsNotWhatWasIndexedIsAnError(t *testing.T) {
 	s := newStore(t)
 	s.add(dcb.Event{Type: "T"})
 	wrong := dcb.Event{Type: "Other"}
-	s.recent.Stage(1, s.recent.Intern(nil, &wrong))
+	s.index.Active().Stage(1, s.index.Active().Intern(nil, &wrong))
 	_, err := s.ReadLast(context.Background(), dcb.ByTypes("Other"))
 	require.ErrorIs(t, err, dcb.ErrCorrupt)
 	require.NotErrorIs(t, err, dcb.ErrNotFound)

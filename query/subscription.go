@@ -64,7 +64,11 @@ func (s *Subscription) All() iter.Seq2[dcb.SequencedEvent, error] {
 
 // upTo yields what matches up to head and moves the position there.
 func (s *Subscription) upTo(head dcb.Position, yield func(dcb.SequencedEvent, error) bool) (goOn bool, err error) {
-	it := s.x.cfg.View.Iterate(s.q, s.Position(), head, false)
+	it, err := s.x.cfg.Index.Iterate(s.q, s.Position(), head, false)
+	if err != nil {
+		return false, err
+	}
+	defer it.Close()
 	for p, ok := it.Next(); ok; p, ok = it.Next() {
 		if err := s.ctx.Err(); err != nil {
 			return false, err
@@ -77,6 +81,9 @@ func (s *Subscription) upTo(head dcb.Position, yield func(dcb.SequencedEvent, er
 		if !yield(e, nil) {
 			return false, nil
 		}
+	}
+	if err := it.Err(); err != nil {
+		return false, err
 	}
 	s.at.Store(uint64(head))
 	return true, nil

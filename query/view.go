@@ -35,30 +35,40 @@ func (v *View) All() iter.Seq2[dcb.SequencedEvent, error] {
 			yield(dcb.SequencedEvent{}, errUsed)
 			return
 		}
-		upto := v.head
-		if v.o.Before > 0 {
-			upto = min(upto, v.o.Before-1)
-		}
-		it := v.x.cfg.View.Iterate(v.q, v.o.After, upto, v.o.Backwards)
-		for n := 0; v.o.Limit == 0 || n < v.o.Limit; n++ {
-			if err := v.ctx.Err(); err != nil {
-				yield(dcb.SequencedEvent{}, fmt.Errorf("opossum: read: %w", err))
-				return
-			}
-			p, ok := it.Next()
-			if !ok {
-				return
-			}
-			e, err := v.x.matching(p, v.q)
-			if err != nil {
-				yield(dcb.SequencedEvent{}, fmt.Errorf("opossum: read: %w", err))
-				return
-			}
-			if !yield(e, nil) {
-				return
-			}
+		if err := v.each(yield); err != nil {
+			yield(dcb.SequencedEvent{}, fmt.Errorf("opossum: read: %w", err))
 		}
 	}
+}
+
+// each yields the events until the caller has enough. It holds the segments that it reads until then.
+func (v *View) each(yield func(dcb.SequencedEvent, error) bool) error {
+	upto := v.head
+	if v.o.Before > 0 {
+		upto = min(upto, v.o.Before-1)
+	}
+	it, err := v.x.cfg.Index.Iterate(v.q, v.o.After, upto, v.o.Backwards)
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for n := 0; v.o.Limit == 0 || n < v.o.Limit; n++ {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		p, ok := it.Next()
+		if !ok {
+			return it.Err()
+		}
+		e, err := v.x.matching(p, v.q)
+		if err != nil {
+			return err
+		}
+		if !yield(e, nil) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // matching fetches the event at p, of which the index says that it matches q. The event itself has the last word: if it does not,

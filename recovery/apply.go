@@ -21,6 +21,7 @@ import (
 
 // Opened is a store ready to be served: what wal.Open and the engine need.
 type Opened struct {
+	WALDir string
 	Ledger ledger.State
 	Live   []wal.Segment
 	Tail   wal.Witness
@@ -36,6 +37,7 @@ type Report struct {
 	Replayed     uint64        `json:"replayed"`              // events in the log that are not yet filed
 	CutBytes     int64         `json:"cutBytes"`              // of a torn, never acknowledged tail
 	Quarantined  []string      `json:"quarantined,omitempty"` // files that keep what was cut
+	IndexBuilt   uint64        `json:"indexBuilt"`            // positions whose index was missing or damaged, and built from event files
 	Epoch        uint64        `json:"epoch"`
 	EpochRaised  bool          `json:"epochRaised"` // visible events may be gone: positions saved elsewhere may be of a lost future
 	Took         time.Duration `json:"tookNs"`
@@ -50,6 +52,9 @@ func (r Report) String() string {
 	}
 	if r.CutBytes > 0 {
 		fmt.Fprintf(&b, ", cut a torn tail of %d bytes, kept in %s", r.CutBytes, strings.Join(r.Quarantined, ", "))
+	}
+	if r.IndexBuilt > 0 {
+		fmt.Fprintf(&b, ", built the missing index of %d positions", r.IndexBuilt)
 	}
 	if r.EpochRaised {
 		fmt.Fprintf(&b, ", epoch raised to %d", r.Epoch)
@@ -74,7 +79,7 @@ func Apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, no
 
 func apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, now time.Time) (Opened, error) {
 	walDir := filepath.Join(dir, WALDir)
-	o := Opened{Ledger: s.Ledger, Live: p.Live, Tail: p.Tail, TailNo: p.TailNo}
+	o := Opened{WALDir: walDir, Ledger: s.Ledger, Live: p.Live, Tail: p.Tail, TailNo: p.TailNo}
 	if err := o.quarantine(dir, p.Cuts); err != nil {
 		return o, err
 	}

@@ -10,6 +10,8 @@ import (
 
 	"opossum/dcb"
 	"opossum/internal/eventfile"
+	"opossum/internal/index"
+	"opossum/internal/segment"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -18,13 +20,14 @@ import (
 const (
 	WALDir        = "wal"
 	EventsDir     = "events"
+	IndexDir      = "index"
 	QuarantineDir = "quarantine"
 	LockFile      = "LOCK"
 )
 
-// ownNames are the names that may stand in a store's directory. The last three belong to formats of this version that
+// ownNames are the names that may stand in a store's directory. The last two belong to formats of this version that
 // this code does not write.
-var ownNames = []string{LockFile, ledger.FileName, ledger.FileName + ".tmp", WALDir, EventsDir, QuarantineDir, "packs", "index", "projections"}
+var ownNames = []string{LockFile, ledger.FileName, ledger.FileName + ".tmp", WALDir, EventsDir, IndexDir, QuarantineDir, "packs", "projections"}
 
 // State is what Inspect found. It is a value; the bodies of frames are left out.
 type State struct {
@@ -36,6 +39,15 @@ type State struct {
 	Acked       wal.Acked
 	Filed       dcb.Position // highest position above the checkpoint whose event file is intact; 0: none
 	FiledAs     string       // and that file
+	Index       index.Found
+}
+
+// Indexed returns the highest position that a sound segment covers, and its range; 0 if there is none.
+func (s State) Indexed() (p dcb.Position, r segment.Range) {
+	if n := len(s.Index.Ranges); n > 0 {
+		r = s.Index.Ranges[n-1]
+	}
+	return r.Last, r
 }
 
 // Inspect looks at the directory of a store and changes nothing in it. With fromDisk the log is read as the disk has
@@ -73,7 +85,10 @@ func Inspect(dir string, files *eventfile.Store, fromDisk bool) (State, error) {
 	if s.Acked, err = wal.ReadAcked(walDir, id); err != nil {
 		return s, err
 	}
-	s.Filed, s.FiledAs, err = files.HighestValid(led.Materialized)
+	if s.Filed, s.FiledAs, err = files.HighestValid(led.Materialized); err != nil {
+		return s, err
+	}
+	s.Index, err = index.Find(filepath.Join(dir, IndexDir), id.Seed())
 	return s, err
 }
 
@@ -117,6 +132,9 @@ func (s *State) inspectNew(files *eventfile.Store) error {
 	lost := &dcb.CorruptError{File: filepath.Join(s.Dir, ledger.FileName), Reason: "the ledger is missing beside existing events"}
 	if p, _, err := files.HighestValid(0); err != nil || p > 0 {
 		return errors.Join(err, orNil(p > 0, lost))
+	}
+	if list, err := segment.ListDir(filepath.Join(s.Dir, IndexDir)); err != nil || len(list.Ranges) > 0 {
+		return errors.Join(err, orNil(len(list.Ranges) > 0, lost))
 	}
 	walDir := filepath.Join(s.Dir, WALDir)
 	list, err := wal.List(walDir)

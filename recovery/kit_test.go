@@ -259,16 +259,30 @@ func (f *fixture) requireEvents(head dcb.Position) (first Opened) {
 	require.Equal(f, before, tree(f.T, f.dir), "the second recovery changed something")
 	require.Equal(f, head, o.Report.Head)
 
-	recent, places := index.NewRecent(0), index.NewPlaces(o.Report.Materialized)
-	_, err = Load(f.dir, o, f.files, recent, places)
+	places := index.NewPlaces(o.Report.Materialized)
+	loaded, err := f.load(o, places)
 	require.NoError(f, err)
-	view := index.NewView(recent)
+	defer loaded.Index.Close()
+	view, err := loaded.Index.Acquire()
+	require.NoError(f, err)
+	defer view.Release()
 	for p := dcb.Position(1); p <= head; p++ {
-		require.Equal(f, p, view.FirstMatch(dcb.ByTags(dcb.Tag(fmt.Sprintf("p:%d", p))), 0, head), "index of position %d", p)
+		at, err := view.FirstMatch(dcb.ByTags(dcb.Tag(fmt.Sprintf("p:%d", p))), 0, head)
+		require.NoError(f, err)
+		require.Equal(f, p, at, "index of position %d", p)
 		require.Equal(f, event(p), f.read(p, o, places), "event at position %d", p)
 	}
-	require.Zero(f, view.FirstMatch(dcb.ByTags("all"), head, head+1000), "an event beyond the head")
+	at, err := view.FirstMatch(dcb.ByTags("all"), head, head+1000)
+	require.NoError(f, err)
+	require.Zero(f, at, "an event beyond the head")
 	return first
+}
+
+// load loads what was opened, with an index beside the store, so that the store stays as it is.
+func (f *fixture) load(o Opened, places *index.Places) (Loaded, error) {
+	return Load(o, index.Found{}, f.files, index.Config{
+		Dir: filepath.Join(f.TempDir(), IndexDir), Seed: wal.StoreID(o.Ledger.Store).Seed(), RecentBytes: 1 << 20, Damaged: func() {},
+	}, places)
 }
 
 func (f *fixture) read(p dcb.Position, o Opened, places *index.Places) dcb.Event {

@@ -1,112 +1,136 @@
 package recovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
+	"slices"
 
 	"opossum/dcb"
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
+	"opossum/internal/segment"
 	"opossum/wal"
 )
 
-// Load indexes all events: those up to the checkpoint from their files, those above from the log, whose places it notes as
-// well. It returns the bytes of the latter. Every event is verified on the way; one that is missing or damaged is an
-// error that Is ErrCorrupt.
-//
-// The work is in proportion to the store: the price of an index that lives in memory alone.
-func Load(dir string, o Opened, files *eventfile.Store, recent *index.Recent, places *index.Places) (backlog uint64, err error) {
-	if err := loadFiles(files, recent, o.Report.Materialized); err != nil {
-		return 0, err
+// Loaded is what Load made ready.
+type Loaded struct {
+	Index   *index.Index
+	Backlog uint64          // bytes of the log that are not yet filed
+	Built   []segment.Range // of the index that was missing or damaged, built anew from event files
+}
+
+// Load makes the index and the places ready: it opens the segments, builds those that are missing or damaged up to the checkpoint
+// from event files, and indexes the log above them. The work is in proportion to the log's tail unless something must be built. Every
+// event that is indexed is verified; one that is missing or damaged is an error that Is ErrCorrupt.
+func Load(o Opened, found index.Found, files *eventfile.Store, cfg index.Config, places *index.Places) (Loaded, error) {
+	p := planIndex(found.Ranges, o.Report.Materialized)
+	var out Loaded
+	for _, gap := range p.build {
+		built, err := index.Build(context.Background(), cfg.Dir, cfg.Seed, gap, FromFiles(files))
+		if err != nil {
+			return out, err
+		}
+		out.Built = append(out.Built, gap)
+		p.keep = append(p.keep, built...)
 	}
-	l := loader{o: o, walDir: filepath.Join(dir, WALDir), recent: recent, places: places}
+	if err := removeSegments(cfg.Dir, append(found.Remove, p.drop...), p.keep, found.Temps); err != nil {
+		return out, err
+	}
+	slices.SortFunc(p.keep, func(a, b segment.Range) int { return cmp.Compare(a.First, b.First) })
+	var err error
+	if out.Index, err = index.Open(cfg, p.keep); err != nil {
+		return out, err
+	}
+	l := loader{o: o, ix: out.Index, places: places}
 	for _, g := range o.Live {
 		if err := l.generation(g); err != nil {
-			return 0, err
+			out.Index.Close()
+			return out, err
 		}
 	}
-	return l.backlog, nil
-}
-
-const loadChunk = 256 // files that one goroutine reads before the next chunk
-
-// loadFiles reads the event files up to s on all cores, and stages them in order.
-func loadFiles(files *eventfile.Store, recent *index.Recent, s dcb.Position) error {
-	g, ctx := errgroup.WithContext(context.Background())
-	chunks := make(chan chan []index.Terms, 2*runtime.GOMAXPROCS(0)) // in order; the bound is on chunks read ahead
-	g.Go(func() error {
-		defer close(chunks)
-		for from := dcb.Position(1); from <= s; from += loadChunk {
-			read := make(chan []index.Terms, 1)
-			select {
-			case chunks <- read:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			g.Go(func() error {
-				terms, err := readChunk(files, recent, from, min(from+loadChunk-1, s))
-				read <- terms
-				return err
-			})
-		}
-		return nil
-	})
-	g.Go(func() error {
-		p := dcb.Position(0)
-		for read := range chunks {
-			for _, terms := range <-read {
-				p++
-				recent.Stage(p, terms)
-			}
-		}
-		return nil
-	})
-	return g.Wait()
-}
-
-func readChunk(files *eventfile.Store, recent *index.Recent, from, to dcb.Position) ([]index.Terms, error) {
-	out := make([]index.Terms, 0, to-from+1)
-	for p := from; p <= to; p++ {
-		e, err := files.Read(p)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, &dcb.CorruptError{File: files.Path(p), Reason: fmt.Sprintf("position %d: the file is missing", p)}
-		}
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, recent.Intern(nil, &e.Event))
-	}
+	out.Backlog = l.backlog
 	return out, nil
 }
 
-// loader indexes the log above the checkpoint.
+// indexPlan says what becomes of the segments.
+type indexPlan struct {
+	keep  []segment.Range // ascending
+	build []segment.Range // gaps at or below the checkpoint
+	drop  []segment.Range // beyond a gap that only the log can fill: it is read from there on
+}
+
+// planIndex plans to have segments without a gap up to the checkpoint at least. It is a pure function.
+func planIndex(sound []segment.Range, materialized dcb.Position) (p indexPlan) {
+	next := dcb.Position(1)
+	for i, r := range sound {
+		if r.First > next && r.First-1 > materialized {
+			p.drop = sound[i:]
+			break
+		}
+		if r.First > next {
+			p.build = append(p.build, segment.Range{First: next, Last: r.First - 1})
+		}
+		p.keep = append(p.keep, r)
+		next = r.Last + 1
+	}
+	if next <= materialized {
+		p.build = append(p.build, segment.Range{First: next, Last: materialized})
+	}
+	return p
+}
+
+// removeSegments removes the files of the ranges, but for those to be kept, and temporary files. What comes back after a power cut is
+// superseded again.
+func removeSegments(dir string, remove, keep []segment.Range, temps []string) error {
+	for _, r := range remove {
+		if slices.Contains(keep, r) { // built in the place of a damaged one
+			continue
+		}
+		if err := segment.Remove(dir, r); err != nil {
+			return err
+		}
+	}
+	for _, name := range temps {
+		if err := segment.RemoveTemp(dir, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FromFiles fetches events from their files. One that is missing Is ErrCorrupt.
+func FromFiles(files *eventfile.Store) index.Fetch {
+	return func(p dcb.Position) (dcb.Event, error) {
+		e, err := files.Read(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = &dcb.CorruptError{File: files.Path(p), Reason: fmt.Sprintf("position %d: the file is missing", p)}
+		}
+		return e.Event, err
+	}
+}
+
+// loader indexes the log above the segments, and notes the places of what is above the checkpoint.
 type loader struct {
 	o       Opened
-	walDir  string
-	recent  *index.Recent
+	ix      *index.Index
 	places  *index.Places
+	terms   index.Terms
 	backlog uint64
 }
 
 func (l *loader) generation(g wal.Segment) error {
 	id := wal.StoreID(l.o.Ledger.Store)
-	b, err := wal.ReadGeneration(l.walDir, g.Gen, false)
+	b, err := wal.ReadGeneration(l.o.WALDir, g.Gen, false)
 	if err != nil {
 		return err
 	}
 	s := wal.Scan(b, id, g.Gen)
 	if s.Stop != nil || s.Next() != g.Last+1 { // it was whole when it was inspected
-		return &dcb.CorruptError{
-			File: wal.GenerationPath(l.walDir, g.Gen), Offset: s.Valid,
-			Reason: fmt.Sprintf("two reads of the log differ: it ends at position %d, where %d was seen", int64(s.Next())-1, g.Last),
-		}
+		return l.corrupt(g.Gen, s.Valid, fmt.Sprintf("two reads of the log differ: it ends at position %d, where %d was seen", int64(s.Next())-1, g.Last))
 	}
 	for _, f := range s.Commits {
 		if f.Last() <= l.o.Report.Materialized {
@@ -115,8 +139,17 @@ func (l *loader) generation(g wal.Segment) error {
 		if err := l.frame(g.Gen, f, id.Seed()); err != nil {
 			return err
 		}
+		if l.ix.Staged(f.Last()) && l.ix.Excess() { // the log is durable here
+			if err := l.ix.Seal(f.Last()); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+func (l *loader) corrupt(gen uint64, off int64, reason string) error {
+	return &dcb.CorruptError{File: wal.GenerationPath(l.o.WALDir, gen), Offset: off, Reason: reason}
 }
 
 func (l *loader) frame(gen uint64, f wal.Frame, seed uint64) error {
@@ -124,14 +157,17 @@ func (l *loader) frame(gen uint64, f wal.Frame, seed uint64) error {
 	for p := f.First; p <= f.Last(); p++ {
 		rec, next, ok := codec.NextRecord(rest)
 		if !ok {
-			return &dcb.CorruptError{File: wal.GenerationPath(l.walDir, gen), Offset: off, Reason: fmt.Sprintf("position %d: the frame holds no whole record", p)}
+			return l.corrupt(gen, off, fmt.Sprintf("position %d: the frame holds no whole record", p))
 		}
-		e, err := codec.DecodeRecord(rec, seed, p)
-		if err != nil {
-			return &dcb.CorruptError{File: wal.GenerationPath(l.walDir, gen), Offset: off, Reason: fmt.Sprintf("position %d: %v", p, err)}
+		if p > l.ix.Base() {
+			e, err := codec.DecodeRecord(rec, seed, p)
+			if err != nil {
+				return l.corrupt(gen, off, fmt.Sprintf("position %d: %v", p, err))
+			}
+			l.terms = l.ix.Active().Intern(l.terms[:0], &e)
+			l.ix.Active().Stage(p, l.terms)
 		}
 		if p > l.o.Report.Materialized {
-			l.recent.Stage(p, l.recent.Intern(nil, &e))
 			l.places.Set(p, index.Place{Gen: uint32(gen), Off: uint32(off), Len: uint32(len(rec))})
 			l.backlog += uint64(len(rec))
 		}
@@ -139,7 +175,7 @@ func (l *loader) frame(gen uint64, f wal.Frame, seed uint64) error {
 		rest = next
 	}
 	if len(rest) > 0 {
-		return &dcb.CorruptError{File: wal.GenerationPath(l.walDir, gen), Offset: off, Reason: fmt.Sprintf("%d bytes behind the record of position %d", len(rest), f.Last())}
+		return l.corrupt(gen, off, fmt.Sprintf("%d bytes behind the record of position %d", len(rest), f.Last()))
 	}
 	return nil
 }

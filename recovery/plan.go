@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"opossum/dcb"
+	"opossum/internal/segment"
 	"opossum/wal"
 )
 
@@ -178,6 +179,9 @@ func (d decision) heed(tail wal.Scanned, head dcb.Position) error {
 	}
 	if d.Filed > head {
 		return missing(d.Filed, "the event file "+d.FiledAs)
+	}
+	if p, r := d.Indexed(); p > head {
+		return missing(p, "the index segment "+filepath.Join(d.Dir, IndexDir, segment.Name(r)))
 	}
 	return nil
 }

@@ -572,7 +572,7 @@ func TestLoadRefusesAMissingOrDamagedEventFileBelowTheCheckpoint(t *testing.T) {
 	load := func(f *fixture) error {
 		o, _, err := f.recover()
 		require.NoError(f, err)
-		_, err = Load(f.dir, o, f.files, index.NewRecent(0), index.NewPlaces(o.Report.Materialized))
+		_, err = f.load(o, index.NewPlaces(o.Report.Materialized))
 		return err
 	}
 	const filed = 700 // several chunks of readers

@@ -52,7 +52,7 @@ func TestASecondReadThatDiffersIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, dcb.ErrCorrupt)
 	require.FileExists(t, path, "nothing is removed")
 
-	whole := Opened{Ledger: opened.Ledger, Live: []wal.Segment{{Gen: 1, Last: 4}}, Report: Report{Head: 4}}
-	_, err = Load(dir, whole, files, index.NewRecent(0), index.NewPlaces(0))
+	whole := Opened{WALDir: filepath.Join(dir, WALDir), Ledger: opened.Ledger, Live: []wal.Segment{{Gen: 1, Last: 4}}, Report: Report{Head: 4}}
+	_, err = Load(whole, index.Found{}, files, index.Config{Dir: filepath.Join(dir, IndexDir), RecentBytes: 1 << 20}, index.NewPlaces(0))
 	require.ErrorIs(t, err, dcb.ErrCorrupt)
 }

@@ -10,7 +10,7 @@ import (
 // BenchmarkIntern is what an append pays for its terms: one that no other event has, one of 1,000 and one of 20.
 func BenchmarkIntern(b *testing.B) {
 	b.ReportAllocs()
-	r := NewRecent(0)
+	r := newRecent(0)
 	var terms Terms
 	for i := range b.N {
 		n := strconv.Itoa(i)

@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"opossum/dcb"
+	"opossum/internal/segment"
 )
 
 // A cursor yields keys in ascending order. A key is a position, or for a backwards read its complement, so that every
@@ -104,6 +105,26 @@ func (l *listed) seek(k uint64) {
 		l.pieces, l.i = l.pieces[1:], 0
 	}
 }
+
+// onDisk yields the positions of a segment's list.
+type onDisk struct {
+	order
+	c *segment.Cursor
+	h *held
+	// failed is the iterator's: a cursor that cannot go on looks like one at its end, and the error must not be lost.
+	failed *error
+}
+
+func (d *onDisk) peek() uint64 {
+	p, ok := d.c.Peek()
+	if !ok {
+		d.h.note(d.c.Err(), d.failed)
+		return done
+	}
+	return d.key(p)
+}
+
+func (d *onDisk) seek(k uint64) { d.c.Seek(d.position(k)) }
 
 // union yields the keys of any part once.
 type union struct{ parts []cursor }

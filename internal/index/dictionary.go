@@ -12,7 +12,7 @@ import (
 
 const (
 	shards    = 64 // of a dictionary; enough that goroutines rarely meet when they add terms
-	firstSlot = 64 // slots of a shard's first table
+	firstSlot = 16 // slots of a shard's first table: 32 KiB for an empty memory part
 )
 
 // dictionary maps terms to their posting lists.

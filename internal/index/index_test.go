@@ -1,8 +1,11 @@
 package index
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"opossum/dcb"
+	"opossum/internal/segment"
 )
 
 // drawList draws ascending positions with runs and leaps, enough for several chunks.
@@ -169,11 +173,73 @@ func TestCursorsEqualNaiveSets(t *testing.T) {
 
 func stage(r *Recent, p dcb.Position, e dcb.Event) { r.Stage(p, r.Intern(nil, &e)) }
 
-func TestTheViewEqualsAScan(t *testing.T) {
+func openIndex(t *testing.T, recentBytes int64, ranges ...segment.Range) *Index {
+	t.Helper()
+	ix, err := Open(Config{Dir: filepath.Join(t.TempDir(), "index"), Seed: 7, RecentBytes: recentBytes, Damaged: func() {}}, ranges)
+	require.NoError(t, err)
+	t.Cleanup(ix.Close)
+	return ix
+}
+
+// firstMatch asks the present view.
+func (ix *Index) firstMatch(q dcb.Query, after, upto dcb.Position) (dcb.Position, error) {
+	v, err := ix.Acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer v.Release()
+	return v.FirstMatch(q, after, upto)
+}
+
+// positions drains an iterator.
+func (ix *Index) positions(q dcb.Query, after, upto dcb.Position, backwards bool) (out []dcb.Position, err error) {
+	it, err := ix.Iterate(q, after, upto, backwards)
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	for p, ok := it.Next(); ok; p, ok = it.Next() {
+		out = append(out, p)
+	}
+	if _, again := it.Next(); again {
+		return nil, errors.New("the end is not the end")
+	}
+	return out, it.Err()
+}
+
+// change does at random what happens beside reading: a new memory part, a seal of a part or of all, a merge, opening again.
+func change(t *rapid.T, ix *Index, head dcb.Position) *Index {
+	switch rapid.IntRange(0, 9).Draw(t, "change") {
+	case 0, 1:
+		ix.Rotate(head)
+	case 2, 3:
+		require.NoError(t, ix.Seal(dcb.Position(rapid.IntRange(0, int(head)).Draw(t, "seal"))))
+	case 4:
+		_, err := ix.Merge(context.Background())
+		require.NoError(t, err)
+	case 5:
+		require.NoError(t, ix.Seal(head))
+		ix.Close()
+		found, err := Find(ix.cfg.Dir, ix.cfg.Seed)
+		require.NoError(t, err)
+		require.Empty(t, found.Damaged)
+		require.Empty(t, found.Remove, "what was merged is removed")
+		again, err := Open(ix.cfg, found.Ranges)
+		require.NoError(t, err)
+		require.Equal(t, head, again.Base())
+		return again
+	}
+	return ix
+}
+
+func TestTheIndexEqualsAScan(t *testing.T) {
 	types, tags := []string{"A", "B", "C"}, []dcb.Tag{"x", "y", "z"}
+	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
-		r := NewRecent(0)
-		v := NewView(r)
+		n++
+		ix, err := Open(Config{Dir: filepath.Join(dir, fmt.Sprint(n)), Seed: 7, RecentBytes: 1 << 20, Damaged: func() {}}, nil)
+		require.NoError(t, err)
+		defer func() { ix.Close() }()
 		var events []dcb.Event
 		for i := range rapid.IntRange(0, 60).Draw(t, "events") {
 			e := dcb.Event{
@@ -181,7 +247,8 @@ func TestTheViewEqualsAScan(t *testing.T) {
 				Tags: rapid.SliceOfNDistinct(rapid.SampledFrom(tags), 0, 3, rapid.ID[dcb.Tag]).Draw(t, "tags"),
 			}
 			events = append(events, e)
-			stage(r, dcb.Position(i+1), e)
+			stage(ix.Active(), dcb.Position(i+1), e)
+			ix = change(t, ix, dcb.Position(i+1))
 		}
 		for range 5 {
 			q := dcb.AllEvents()
@@ -210,18 +277,62 @@ func TestTheViewEqualsAScan(t *testing.T) {
 			if len(want) > 0 {
 				first = want[0]
 			}
-			require.Equal(t, first, v.FirstMatch(q, after, upto))
+			got, err := ix.firstMatch(q, after, upto)
+			require.NoError(t, err)
+			require.Equal(t, first, got)
 			for _, backwards := range []bool{false, true} {
-				var got []dcb.Position
-				it := v.Iterate(q, after, upto, backwards)
-				for p, ok := it.Next(); ok; p, ok = it.Next() {
-					got = append(got, p)
-				}
-				_, again := it.Next()
-				require.False(t, again, "the end stays the end")
+				got, err := ix.positions(q, after, upto, backwards)
+				require.NoError(t, err)
 				require.True(t, slices.Equal(directed(order{backwards}, want), got), "%v, want %v", got, want)
 			}
 		}
+	})
+}
+
+func TestPlanMerge(t *testing.T) {
+	repeat := func(n int, size uint64) []uint64 { return slices.Repeat([]uint64{size}, n) }
+	const big, mid = tierZero*fanIn + 1, tierZero + 1
+	for _, c := range []struct {
+		name  string
+		sizes []uint64
+		i, j  int
+	}{
+		{"nothing", nil, 0, 0},
+		{"too few", repeat(fanIn-1, 1), 0, 0},
+		{"enough", repeat(fanIn, 1), 0, fanIn},
+		{"all there are", repeat(fanIn+5, tierZero), 0, fanIn + 5},
+		{"of the lowest tier first", append(repeat(fanIn, mid), repeat(fanIn, 1)...), fanIn, 2 * fanIn},
+		{"then of the next", append(repeat(fanIn, mid), repeat(fanIn-1, 1)...), 0, fanIn},
+		{"behind a large one", append([]uint64{big}, repeat(fanIn, 5)...), 1, 1 + fanIn},
+		{"a large one takes in what stands before it", append(append(repeat(4, 1), big), repeat(fanIn-1, 1)...), 0, 5},
+		{"and only that", append(append(repeat(2, mid), 1, 1), repeat(2, mid)...), 2, 5},
+		{"never beyond what a segment can hold", repeat(fanIn, 1<<30), 0, 0},
+	} {
+		i, j := planMerge(c.sizes)
+		require.Equal(t, [2]int{c.i, c.j}, [2]int{i, j}, c.name)
+	}
+}
+
+// However segments come, their number stays small and each position is written a few times.
+func TestMergingKeepsSegmentsFew(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.SampledFrom([]uint64{1, 100, 10_000, 1_000_000}).Draw(t, "largest")
+		var sizes []uint64
+		var written, total uint64
+		for range 2000 {
+			n := rapid.Uint64Range(1, most).Draw(t, "size")
+			sizes, total = append(sizes, n), total+n
+			for i, j := planMerge(sizes); i < j; i, j = planMerge(sizes) {
+				sum := uint64(0)
+				for _, s := range sizes[i:j] {
+					sum += s
+				}
+				written += sum
+				sizes = slices.Replace(sizes, i, j, sum)
+			}
+			require.LessOrEqual(t, len(sizes), 7*(fanIn-1))
+		}
+		require.LessOrEqual(t, written, (tierZero/fanIn+12)*total)
 	})
 }
 
@@ -278,7 +389,7 @@ func TestADictionaryOfAppendsThatAreAllRejectedStaysSmall(t *testing.T) {
 }
 
 func TestReleasedTermsLeaveNothingBehind(t *testing.T) {
-	r := NewRecent(0)
+	r := newRecent(0)
 	kept := dcb.Event{Type: "Kept", Tags: []dcb.Tag{"kept", "shared"}}
 	lost := dcb.Event{Type: "Lost", Tags: []dcb.Tag{"lost", "shared"}}
 	a, b, c := r.Intern(nil, &lost), r.Intern(nil, &kept), r.Intern(nil, &lost)
@@ -297,7 +408,7 @@ func TestReleasedTermsLeaveNothingBehind(t *testing.T) {
 }
 
 func TestATermInternedTwiceByOneBatchIsReleasedTwice(t *testing.T) {
-	r := NewRecent(0)
+	r := newRecent(0)
 	e := dcb.Event{Type: "T", Tags: []dcb.Tag{"a"}}
 	x, y := r.Intern(nil, &e), r.Intern(nil, &e)
 	r.Release(x)
@@ -309,8 +420,8 @@ func TestATermInternedTwiceByOneBatchIsReleasedTwice(t *testing.T) {
 // Many goroutines intern terms and then stage or release, as appends do; readers look on. One stages at a time, so each
 // position must be found under its terms, and what was only released must be gone.
 func TestInterningStagingReleasingAndReadingAtOnce(t *testing.T) {
-	r := NewRecent(0)
-	v := NewView(r)
+	ix := openIndex(t, 1<<30)
+	r := ix.Active()
 	const workers, each, names = 8, 400, 7
 	var lock sync.Mutex
 	var head atomic.Uint64
@@ -327,16 +438,15 @@ func TestInterningStagingReleasingAndReadingAtOnce(t *testing.T) {
 				default:
 				}
 				upto := dcb.Position(head.Load()) // first, as readers must
-				found := 0
-				it := v.Iterate(dcb.ByTypes("T"), 0, upto, false)
-				for p, ok := it.Next(); ok; p, ok = it.Next() {
-					if found++; p != dcb.Position(found) {
-						t.Errorf("found %d where %d is next", p, found)
+				all, err := ix.positions(dcb.ByTypes("T"), 0, upto, false)
+				for i, p := range all {
+					if p != dcb.Position(i+1) {
+						t.Errorf("found %d where %d is next", p, i+1)
 						return
 					}
 				}
-				if found != int(upto) || upto > 0 && v.FirstMatch(dcb.ByTypes("T"), upto-1, upto) != upto {
-					t.Errorf("found %d of %d", found, upto)
+				if len(all) != int(upto) || err != nil {
+					t.Errorf("found %d of %d, %v", len(all), upto, err)
 					return
 				}
 			}
@@ -371,7 +481,9 @@ func TestInterningStagingReleasingAndReadingAtOnce(t *testing.T) {
 		p := dcb.Position(i + 1)
 		for _, tag := range e.Tags {
 			want[tag] = true
-			require.Equal(t, p, v.FirstMatch(dcb.ByTags(tag), p-1, p), "%s at %d", tag, p)
+			at, err := ix.firstMatch(dcb.ByTags(tag), p-1, p)
+			require.NoError(t, err)
+			require.Equal(t, p, at, "%s at %d", tag, p)
 		}
 	}
 	require.Equal(t, len(want), r.tags.count(), "no garbage terms")

@@ -33,11 +33,18 @@ type chunk struct {
 	at    []dcb.Position
 }
 
-// add appends p. REQUIRES: the caller stages; p is greater than what was added before.
-func (l *Postings) add(p dcb.Position) {
+// What lists and chunks cost in memory, slots of the dictionary and the allocator's rounding included.
+const (
+	listBytes  = 144
+	chunkBytes = 64
+)
+
+// add appends p and returns how many bytes of memory that took, roughly.
+// REQUIRES: the caller stages; p is greater than what was added before.
+func (l *Postings) add(p dcb.Position) (bytes int) {
 	if l.first.Load() == 0 {
 		l.first.Store(uint64(p))
-		return
+		return listBytes + max(len(l.term)-inlineBytes, 0)
 	}
 	c := l.newest.Load()
 	if c == nil || int(c.n.Load()) == len(c.at) {
@@ -49,11 +56,12 @@ func (l *Postings) add(p dcb.Position) {
 		next.at[0] = p
 		next.n.Store(1)
 		l.newest.Store(next)
-		return
+		return chunkBytes + 8*size
 	}
 	n := c.n.Load()
 	c.at[n] = p
 	c.n.Store(n + 1)
+	return 0
 }
 
 // empty reports whether nothing was ever added.

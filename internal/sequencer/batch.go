@@ -20,6 +20,7 @@ type batch struct {
 	cond   *dcb.Condition
 	body   []byte // the records; from staging on they belong to the group
 	count  int
+	recent *index.Recent // the memory part that the terms belong to
 	terms  []index.Terms // of each event
 	flat   index.Terms   // what terms are cut from
 }
@@ -84,25 +85,26 @@ func (b *batch) recycle() {
 }
 
 // check judges the condition over (after, upto]; the clauses' own bounds still apply. The existence clause goes first.
-func (b *batch) check(v *index.View, after, upto dcb.Position) (dcb.ConditionFailedError, bool) {
+func (b *batch) check(v *index.View, after, upto dcb.Position) (c dcb.ConditionFailedError, failed bool, err error) {
 	if b.cond == nil {
-		return dcb.ConditionFailedError{}, false
+		return c, false, nil
 	}
 	if !b.cond.FailIfExists.IsZero() {
-		if p := v.FirstMatch(b.cond.FailIfExists, after, upto); p != 0 {
-			return dcb.ConditionFailedError{Position: p, Exists: true}, true
+		if p, err := v.FirstMatch(b.cond.FailIfExists, after, upto); p != 0 || err != nil {
+			return dcb.ConditionFailedError{Position: p, Exists: true}, err == nil, err
 		}
 	}
 	if !b.cond.FailIfMatch.IsZero() {
-		if p := v.FirstMatch(b.cond.FailIfMatch, max(after, b.cond.After), upto); p != 0 {
-			return dcb.ConditionFailedError{Position: p}, true
+		if p, err := v.FirstMatch(b.cond.FailIfMatch, max(after, b.cond.After), upto); p != 0 || err != nil {
+			return dcb.ConditionFailedError{Position: p}, err == nil, err
 		}
 	}
-	return dcb.ConditionFailedError{}, false
+	return c, false, nil
 }
 
-// intern finds the posting lists of the events, so that staging has only to append to them.
+// intern finds the posting lists of the events in r, so that staging has only to append to them.
 func (b *batch) intern(r *index.Recent) {
+	b.recent = r
 	b.flat, b.terms = b.flat[:0], b.terms[:0]
 	for i := range b.events {
 		b.flat = r.Intern(b.flat, &b.events[i])
@@ -116,19 +118,19 @@ func (b *batch) intern(r *index.Recent) {
 }
 
 // release undoes intern for a batch that was not staged.
-func (b *batch) release(r *index.Recent) {
+func (b *batch) release() {
 	for i := range b.events {
-		r.Release(b.terms[i])
+		b.recent.Release(b.terms[i])
 	}
 }
 
 // place binds the records to their positions and stages the events.
-func (b *batch) place(r *index.Recent, seed uint64, first dcb.Position) {
+func (b *batch) place(seed uint64, first dcb.Position) {
 	rest := b.body
 	for i := range b.events {
 		p := first + dcb.Position(i)
 		rest = rest[codec.Stamp(rest, seed, p):]
-		r.Stage(p, b.terms[i])
+		b.recent.Stage(p, b.terms[i])
 	}
 }
 

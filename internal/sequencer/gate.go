@@ -28,6 +28,7 @@ type gate struct {
 	ledger *ledger.Ledger
 	free   func() (uint64, error)
 	hurry  func()
+	excess func() bool // the index takes more memory than it should
 
 	unseen int       // bytes written since free space was looked at; the committer's
 	looked time.Time // and when that was
@@ -53,6 +54,7 @@ type waiter struct {
 
 func (g *gate) init(cfg Config) {
 	g.limits, g.ledger, g.free, g.hurry = cfg.Limits, cfg.Ledger, cfg.Free, cfg.Hurry
+	g.excess = cfg.Index.Excess
 	g.lagBytes.Store(cfg.Backlog)
 	_, _, _ = g.look() // an error meets the first append, in room
 }
@@ -120,7 +122,7 @@ func (g *gate) lagEvents() uint64 {
 }
 
 func (g *gate) lagging() bool {
-	return g.lagEvents() >= g.limits.LagEvents || g.lagBytes.Load() >= g.limits.LagBytes
+	return g.lagEvents() >= g.limits.LagEvents || g.lagBytes.Load() >= g.limits.LagBytes || g.excess()
 }
 
 func (g *gate) queue() (*waiter, error) {

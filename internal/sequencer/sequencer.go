@@ -52,7 +52,7 @@ func (f Flush) String() string {
 type Config struct {
 	Log    *wal.Log
 	Ledger *ledger.Ledger
-	Recent *index.Recent
+	Index  *index.Index
 	Places *index.Places
 	Seed   uint64
 	Flush  Flush
@@ -62,7 +62,9 @@ type Config struct {
 	// Free returns the bytes that may still be written to the store's file system.
 	Free func() (uint64, error)
 	// Hurry is called when an append is held back by the lag of filing.
-	Hurry  func()
+	Hurry func()
+	// Full is called when a memory part of the index is full and another one has begun.
+	Full   func()
 	Clock  func() time.Time
 	Logger *slog.Logger
 	// ID returns the ID of a visible event, for appends that are repeated.
@@ -77,7 +79,6 @@ type Config struct {
 // Sequencer is the single writer of a store. Append and the readers of its state may be called by any goroutine.
 type Sequencer struct {
 	cfg  Config
-	view *index.View
 	gate gate
 
 	mu struct {
@@ -100,7 +101,7 @@ type Sequencer struct {
 // New starts a sequencer; Close ends it.
 func New(cfg Config) *Sequencer {
 	s := &Sequencer{
-		cfg: cfg, view: index.NewView(cfg.Recent),
+		cfg:  cfg,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	s.gate.init(cfg)
@@ -108,9 +109,6 @@ func New(cfg Config) *Sequencer {
 	go s.run()
 	return s
 }
-
-// View is what conditions and reads rest on.
-func (s *Sequencer) View() *index.View { return s.view }
 
 // Append appends the events atomically if cond allows, and returns the position of the last. The contract is that of the
 // engine's Append.
@@ -143,26 +141,17 @@ func (s *Sequencer) append(ctx context.Context, b *batch) (dcb.Position, error) 
 		return 0, err
 	}
 	for round := 0; ; round++ {
-		h0 := s.cfg.Ledger.Get(ledger.Visible)
-		if c, failed := b.check(s.view, 0, h0); failed {
-			through()
-			return s.rejected(ctx, b, c)
+		t, err := s.try(ctx, b, round)
+		if err != nil {
+			return 0, err
 		}
-		b.intern(s.cfg.Recent)
-		if hook := s.cfg.Snapshotted; hook != nil {
-			hook()
-		}
-		g, last, c, out := s.stage(ctx, b, h0, round)
-		if out != staged {
-			b.release(s.cfg.Recent)
-		}
-		switch out {
+		switch t.outcome {
 		case staged:
 			through()
-			return s.await(ctx, g, last, b)
+			return s.await(ctx, t.group, t.last, b)
 		case conflict:
 			through() // it will not stage, and may have to wait
-			return s.rejected(ctx, b, c)
+			return s.rejected(ctx, b, t.conflict)
 		case refused:
 			return 0, errors.Join(s.ended(), ctx.Err())
 		}
@@ -174,30 +163,76 @@ type outcome uint8
 
 const (
 	staged   outcome = iota
-	conflict         // with an event in (h0, staged]
+	conflict         // with an event that is visible or staged
 	stale            // the snapshot is too old: take a new one
+	moved            // another memory part has begun since the terms were looked up: look them up there
 	refused          // the sequencer has ended, or ctx has
 )
 
-// stage is the section under the lock: the single writer.
-func (s *Sequencer) stage(ctx context.Context, b *batch, h0 dcb.Position, round int) (*group, dcb.Position, dcb.ConditionFailedError, outcome) {
+// attempt tells how one went.
+type attempt struct {
+	outcome  outcome
+	group    *group       // if staged: what the batch belongs to,
+	last     dcb.Position // and the position of its last event
+	conflict dcb.ConditionFailedError
+}
+
+// try checks a batch against what is visible, and then goes under the lock with it.
+//
+// The view is taken before the head: then its base is at most h0, and memory answers for all of (h0, staged]. It is held until the
+// batch is staged, however long the check takes and whatever is sealed meanwhile.
+func (s *Sequencer) try(ctx context.Context, b *batch, round int) (attempt, error) {
+	var v *index.View
+	var h0 dcb.Position
+	if b.cond != nil {
+		var err error
+		if v, err = s.cfg.Index.Acquire(); err != nil {
+			return attempt{}, err
+		}
+		defer v.Release()
+		h0 = s.cfg.Ledger.Get(ledger.Visible)
+		if c, failed, err := b.check(v, 0, h0); failed || err != nil {
+			return attempt{outcome: conflict, conflict: c}, err
+		}
+	}
+	if hook := s.cfg.Snapshotted; hook != nil {
+		hook()
+	}
+	for {
+		b.intern(s.cfg.Index.Active())
+		t, err := s.stage(ctx, b, v, h0, round)
+		if t.outcome != staged {
+			b.release()
+		}
+		if t.outcome != moved {
+			return t, err
+		}
+	}
+}
+
+// stage is the section under the lock: the single writer. There is no I/O in it.
+//
+//	INVARIANT: v.Base() <= h0, so that memory answers for (h0, staged].
+func (s *Sequencer) stage(ctx context.Context, b *batch, v *index.View, h0 dcb.Position, round int) (attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.ended != nil || ctx.Err() != nil {
-		return nil, 0, dcb.ConditionFailedError{}, refused
+		return attempt{outcome: refused}, nil
+	}
+	if b.recent != s.cfg.Index.Active() {
+		return attempt{outcome: moved}, nil
 	}
 	if b.cond != nil {
-		tooFar := s.mu.staged-h0 > windowEvents && round < patience
-		if tooFar || s.view.Base() > h0 {
+		if s.mu.staged-h0 > windowEvents && round < patience {
 			s.stats.returned.Add(1)
-			return nil, 0, dcb.ConditionFailedError{}, stale
+			return attempt{outcome: stale}, nil
 		}
-		if c, failed := b.check(s.view, h0, s.mu.staged); failed {
-			return nil, 0, c, conflict
+		if c, failed, err := b.check(v, h0, s.mu.staged); failed || err != nil {
+			return attempt{outcome: conflict, conflict: c}, err
 		}
 	}
 	first := s.mu.staged + 1
-	b.place(s.cfg.Recent, s.cfg.Seed, first)
+	b.place(s.cfg.Seed, first)
 	s.mu.staged += dcb.Position(b.count)
 	s.gate.staged(b)
 	s.cfg.Ledger.Advance(ledger.Assigned, s.mu.staged)
@@ -207,7 +242,10 @@ func (s *Sequencer) stage(ctx context.Context, b *batch, h0 dcb.Position, round 
 		s.mu.idle = false
 		s.wake <- struct{}{} // has room: the committer was asleep, and only one caller finds it so
 	}
-	return g, s.mu.staged, dcb.ConditionFailedError{}, staged
+	if s.cfg.Index.Staged(s.mu.staged) {
+		s.cfg.Full()
+	}
+	return attempt{outcome: staged, group: g, last: s.mu.staged}, nil
 }
 
 // join puts the batch into the last open group, or a new one if it would not fit into one frame. REQUIRES: s.mu is held.

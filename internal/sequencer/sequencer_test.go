@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ type rig struct {
 	t        *testing.T
 	log      *wal.Log
 	ledger   *ledger.Ledger
-	recent   *index.Recent
+	index    *index.Index
 	places   *index.Places
 	free     atomic.Uint64
 	poisoned atomic.Pointer[error]
@@ -49,7 +50,9 @@ func newRig(t *testing.T, flush Flush, limits Limits, opt wal.Options, snapshott
 	id := wal.StoreID(uuid.New())
 	b, err := wal.BuildGeneration(dir, id, 1, time.Now(), &wal.Link{}, 1, nil)
 	require.NoError(t, err)
-	r := &rig{t: t, ledger: ledger.New(0, 0), recent: index.NewRecent(0), places: index.NewPlaces(0), seed: id.Seed()}
+	ix, err := index.Open(index.Config{Dir: filepath.Join(dir, "index"), Seed: id.Seed(), RecentBytes: 1 << 20}, nil)
+	require.NoError(t, err)
+	r := &rig{t: t, ledger: ledger.New(0, 0, 0), index: ix, places: index.NewPlaces(0), seed: id.Seed()}
 	r.log, err = wal.Open(dir, id, []wal.Segment{{Gen: 1}}, wal.Witness{Gen: 1, End: b.End, Sum: b.Sum}, b.No, opt)
 	require.NoError(t, err)
 	r.free.Store(1 << 40)
@@ -60,8 +63,8 @@ func newRig(t *testing.T, flush Flush, limits Limits, opt wal.Options, snapshott
 		limits.LagBytes = 1 << 40
 	}
 	r.Sequencer = New(Config{
-		Log: r.log, Ledger: r.ledger, Recent: r.recent, Places: r.places, Seed: r.seed, Flush: flush, Limits: limits,
-		Free: func() (uint64, error) { return r.free.Load(), nil }, Hurry: func() {}, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Log: r.log, Ledger: r.ledger, Index: r.index, Places: r.places, Seed: r.seed, Flush: flush, Limits: limits,
+		Free: func() (uint64, error) { return r.free.Load(), nil }, Hurry: func() {}, Full: func() {}, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 		ID: func(p dcb.Position) ([16]byte, error) {
 			e, err := r.read(p)
 			return e.ID, err
@@ -71,6 +74,7 @@ func newRig(t *testing.T, flush Flush, limits Limits, opt wal.Options, snapshott
 	})
 	t.Cleanup(func() {
 		r.Close()
+		r.index.Close()
 		require.NoError(t, r.log.Close())
 	})
 	return r
@@ -90,6 +94,8 @@ func (r *rig) read(p dcb.Position) (dcb.Event, error) {
 
 // file plays the materializer: a checkpoint at p that covers so many bytes.
 func (r *rig) file(p dcb.Position, bytes uint64) {
+	require.NoError(r.t, r.index.Seal(p))
+	r.ledger.Advance(ledger.Indexed, p)
 	r.ledger.Advance(ledger.Materialized, p)
 	r.Filed(bytes)
 }

@@ -58,6 +58,9 @@ func (s *Sequencer) Filed(bytes uint64) {
 	s.gate.next()
 }
 
+// Sealed tells the sequencer that the index has given memory back.
+func (s *Sequencer) Sealed() { s.gate.next() }
+
 // Held reports whether appends are waiting for filing to catch up.
 func (s *Sequencer) Held() bool { return s.gate.held.Load() > 0 }
 

@@ -1,0 +1,167 @@
+package index
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"opossum/dcb"
+	"opossum/internal/segment"
+)
+
+// Seal writes the positions up to upto that no segment has yet into segments, one for each memory part, and publishes them: from then
+// on they answer, and complete memory parts are let go. What was sealed is durable. After an error Seal can be called again:
+// it begins anew, with a new file. Safe for concurrent use with everything but Close.
+//
+// REQUIRES: upto is durable. (A segment proves that its positions were acknowledged.)
+func (ix *Index) Seal(upto dcb.Position) error {
+	ix.seal.Lock()
+	defer ix.seal.Unlock()
+	for {
+		v := ix.view.Load()
+		if v.base >= upto {
+			return nil
+		}
+		part, _ := v.memoryOf(v.memory)
+		r := segment.Range{First: v.base + 1, Last: min(upto, part.hi)}
+		if err := seal(ix.cfg.Dir, ix.cfg.Seed, part.memory, r); err != nil {
+			return err
+		}
+		h, err := ix.hold(r)
+		if err != nil {
+			return err
+		}
+		ix.replace(r, []*held{h})
+		ix.stats.seals.Add(1)
+	}
+}
+
+// seal writes the positions of r that memory holds into a segment.
+func seal(dir string, seed uint64, memory *Recent, r segment.Range) error {
+	b, err := segment.Create(dir, seed, r)
+	if err != nil {
+		return err
+	}
+	if err := write(b, memory, r); err != nil {
+		return errors.Join(err, b.Abort())
+	}
+	return b.Commit()
+}
+
+func write(b *segment.Builder, memory *Recent, r segment.Range) error {
+	for _, k := range []struct {
+		kind  segment.Kind
+		terms *dictionary
+	}{{segment.Type, &memory.types}, {segment.Tag, &memory.tags}} {
+		for _, l := range k.terms.sorted(r) {
+			if err := b.Term(k.kind, l.term); err != nil {
+				return err
+			}
+			for _, piece := range l.pieces(r.First-1, r.Last) {
+				if err := b.Positions(piece); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// sorted returns the lists with positions in r, by term. Terms that are added meanwhile have none.
+func (d *dictionary) sorted(r segment.Range) []*Postings {
+	var out []*Postings
+	for i := range d.shards {
+		t := *d.shards[i].table.Load()
+		for j := range t {
+			if l := t[j].Load(); l != nil && l != removed && l.firstAfter(r.First-1, r.Last) != 0 {
+				out = append(out, l)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *Postings) int { return cmp.Compare(a.term, b.term) })
+	return out
+}
+
+// Merge merges one run of neighbours if there are too many, and reports whether it did. The merged segment is durable before those
+// that it replaces are removed. For one goroutine at a time, which may not be in Rebuild.
+func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
+	v, err := ix.Acquire()
+	if err != nil {
+		return false, err
+	}
+	defer v.Release()
+	sizes := make([]uint64, len(v.files.all))
+	for i, h := range v.files.all {
+		sizes[i] = uint64(h.Range().Last-h.Range().First) + 1
+	}
+	i, j := planMerge(sizes)
+	if i == j {
+		return false, nil
+	}
+	run := v.files.all[i:j]
+	inputs := make([]*segment.Segment, len(run))
+	for k, h := range run {
+		inputs[k] = h.Segment
+	}
+	r, err := segment.Merge(ctx, ix.cfg.Dir, ix.cfg.Seed, inputs)
+	if err != nil {
+		for _, h := range run { // nobody knows which; those that are sound cost a rebuilding in vain
+			if ce := (*dcb.CorruptError)(nil); errors.As(err, &ce) && ce.File == h.Path() {
+				h.note(err, &err)
+			}
+		}
+		return false, err
+	}
+	h, err := ix.hold(r)
+	if err != nil {
+		return false, err
+	}
+	replaced := ix.replace(r, []*held{h})
+	ix.stats.merges.Add(1)
+	var errs []error
+	for _, h := range replaced {
+		errs = append(errs, segment.Remove(ix.cfg.Dir, h.Range()))
+	}
+	return true, errors.Join(errs...)
+}
+
+const (
+	fanIn     = 8    // neighbours of one tier that are merged into one of the next
+	tierZero  = 512 // positions: smaller segments are all of the lowest tier, in which writing often costs little
+	mostMerge = 1 << 32
+)
+
+// planMerge returns the run [i, j) of neighbours to be merged, given the number of positions of each segment; i == j if there is
+// nothing to do. Tiers fall from the oldest segment to the newest: one that is larger than what stands before it takes that in. And there are
+// fewer than fanIn of each: then they become one of the next tier. So each position is written about once for every tier, and
+// the number of segments grows with the logarithm of that of positions.
+func planMerge(sizes []uint64) (i, j int) {
+	// run moves i from j-1 on to the left as long as like accepts the tier, and says what the run would have.
+	run := func(like func(left, right int) bool) (positions uint64) {
+		positions = sizes[j-1]
+		for i = j - 1; i > 0 && like(tier(sizes[i-1]), tier(sizes[j-1])); i-- {
+			positions += sizes[i-1]
+		}
+		return positions
+	}
+	for j = len(sizes); j > 0; j-- {
+		if n := run(func(left, right int) bool { return left < right }); j-i > 1 && n < mostMerge {
+			return i, j
+		}
+	}
+	for j = len(sizes); j > 0; j = i {
+		if n := run(func(left, right int) bool { return left == right }); j-i >= fanIn && n < mostMerge {
+			return i, j
+		}
+	}
+	return 0, 0
+}
+
+// tier returns the tier of a segment of n positions.
+func tier(n uint64) (t int) {
+	for top := uint64(tierZero); n > top; top *= fanIn {
+		t++
+	}
+	return t
+}
