@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	buildPositions = 1 << 16 // of one segment that is built from events: what its memory part takes is bounded
+	buildPositions = 1 << 14 // of one segment that is built from events: what its memory part takes is bounded
 	fetchPositions = 256     // that one goroutine fetches before the next chunk
 )
 

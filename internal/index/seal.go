@@ -127,7 +127,7 @@ func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
 }
 
 const (
-	fanIn     = 8    // neighbours of one tier that are merged into one of the next
+	fanIn     = 8   // neighbours of one tier that are merged into one of the next
 	tierZero  = 512 // positions: smaller segments are all of the lowest tier, in which writing often costs little
 	mostMerge = 1 << 32
 )

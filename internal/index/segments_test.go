@@ -1,0 +1,399 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"opossum/dcb"
+	"opossum/internal/segment"
+)
+
+var ctxb = context.Background()
+
+// numbered is the event that tests put at p.
+func numbered(p dcb.Position) dcb.Event {
+	return dcb.Event{Type: "T", Tags: []dcb.Tag{dcb.Tag(fmt.Sprint("p:", p)), dcb.Tag(fmt.Sprint("mod:", p%7))}}
+}
+
+// fill stages the events of positions first to last.
+func (ix *Index) fill(first, last dcb.Position) {
+	for p := first; p <= last; p++ {
+		stage(ix.Active(), p, numbered(p))
+	}
+}
+
+func span1(n dcb.Position) []dcb.Position {
+	out := make([]dcb.Position, n)
+	for i := range out {
+		out[i] = dcb.Position(i + 1)
+	}
+	return out
+}
+
+func (ix *Index) requireAll(t *testing.T, head dcb.Position) {
+	t.Helper()
+	for _, backwards := range []bool{false, true} {
+		got, err := ix.positions(dcb.ByTypes("T"), 0, head, backwards)
+		require.NoError(t, err)
+		require.Equal(t, directed(order{backwards}, span1(head)), got)
+	}
+	for p := dcb.Position(1); p <= head; p++ {
+		at, err := ix.firstMatch(dcb.ByTags(numbered(p).Tags[0]), 0, head)
+		require.NoError(t, err)
+		require.Equal(t, p, at)
+	}
+}
+
+// A condition's view is taken before its head and asked after anything may have been sealed: nothing may slip between.
+func TestAViewAnswersForWhatIsStagedAndSealedAfterIt(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	ix.fill(1, 10)
+	require.NoError(t, ix.Seal(4))
+	v, err := ix.Acquire()
+	require.NoError(t, err)
+	defer v.Release()
+	for p := dcb.Position(11); p <= 40; p++ {
+		if p%5 == 0 {
+			ix.Rotate(p - 1)
+			require.NoError(t, ix.Seal(p-1))
+		}
+		stage(ix.Active(), p, numbered(p))
+	}
+	require.EqualValues(t, 4, v.Base())
+	require.EqualValues(t, 39, ix.Base())
+	for after := dcb.Position(0); after < 40; after++ {
+		at, err := v.FirstMatch(dcb.ByTypes("T"), after, 40)
+		require.NoError(t, err)
+		require.Equal(t, after+1, at)
+		at, err = v.FirstMatch(dcb.ByTags(numbered(after+1).Tags[0]), after, 40)
+		require.NoError(t, err)
+		require.Equal(t, after+1, at)
+		at, err = v.FirstMatch(dcb.ByTags(numbered(after+1).Tags[0]), after+1, 40)
+		require.NoError(t, err)
+		require.Zero(t, at)
+	}
+}
+
+func TestMemoryIsGivenBackWhenItIsSealed(t *testing.T) {
+	ix := openIndex(t, 64<<10)
+	parts, p := 0, dcb.Position(0)
+	for ; parts < 6; p++ {
+		stage(ix.Active(), p+1, numbered(p+1))
+		if ix.Staged(p + 1) {
+			parts++
+		}
+	}
+	require.True(t, ix.Excess())
+	require.Equal(t, p, ix.Full())
+	require.NoError(t, ix.Seal(p-1)) // all but one position: the last part cannot go yet
+	require.Equal(t, p, ix.Full())
+	require.Less(t, ix.Bytes(), int64(20<<10))
+	require.NoError(t, ix.Seal(p))
+	require.Zero(t, ix.Full())
+	require.False(t, ix.Excess())
+	require.Zero(t, ix.Bytes())
+	require.EqualValues(t, 7, ix.Stats().Seals)
+	ix.requireAll(t, p)
+}
+
+func TestAnIteratorHoldsItsSegmentsUntilItIsClosed(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	for p := dcb.Position(1); p <= 20; p++ {
+		ix.fill(p, p)
+		require.NoError(t, ix.Seal(p))
+	}
+	v, err := ix.Acquire()
+	require.NoError(t, err)
+	old := v.files.all
+	v.Release()
+	it, err := ix.Iterate(dcb.ByTypes("T"), 0, 20, false)
+	require.NoError(t, err)
+	for merged := true; merged; {
+		merged, err = ix.Merge(ctxb)
+		require.NoError(t, err)
+	}
+	require.Less(t, ix.Stats().Segments, fanIn)
+	for _, h := range old {
+		require.NoFileExists(t, h.Path())
+		require.Positive(t, h.refs.Load())
+	}
+	ix.Close()
+	for p := dcb.Position(1); p <= 20; p++ {
+		at, ok := it.Next()
+		require.True(t, ok)
+		require.Equal(t, p, at)
+	}
+	_, ok := it.Next()
+	require.False(t, ok)
+	require.NoError(t, it.Err())
+	it.Close()
+	for _, h := range old {
+		require.Zero(t, h.refs.Load(), "the last one lets go")
+	}
+	_, err = ix.Iterate(dcb.ByTypes("T"), 0, 20, false)
+	require.ErrorIs(t, err, dcb.ErrClosed)
+	_, err = ix.Acquire()
+	require.ErrorIs(t, err, dcb.ErrClosed)
+	_, err = ix.Merge(ctxb)
+	require.ErrorIs(t, err, dcb.ErrClosed)
+	require.Zero(t, ix.Base())
+	require.Zero(t, ix.Stats().Segments)
+}
+
+// One goroutine stages, one seals and merges, one rebuilds what is said to be damaged, and readers see at any time exactly what was
+// staged up to their head, in both directions.
+func TestReadersSeeOneHistoryWhileSegmentsComeAndGo(t *testing.T) {
+	ix := openIndex(t, 64<<10)
+	const n = 2000
+	var head atomic.Uint64
+	var wg sync.WaitGroup
+	ended := func() bool { return head.Load() == n || t.Failed() }
+	fetch := func(p dcb.Position) (dcb.Event, error) { return numbered(p), nil }
+	wg.Go(func() {
+		for p := dcb.Position(1); p <= n; p++ {
+			stage(ix.Active(), p, numbered(p))
+			ix.Staged(p)
+			head.Store(uint64(p))
+			for ix.Excess() { // as admission does
+				runtime.Gosched()
+			}
+		}
+	})
+	wg.Go(func() {
+		for !ended() {
+			if err := ix.Seal(max(dcb.Position(head.Load())/4*4, ix.Full())); err != nil {
+				t.Error(err)
+			}
+			if _, err := ix.Merge(ctxb); err != nil {
+				t.Error(err)
+			}
+			v, err := ix.Acquire()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if all := v.files.all; len(all) > 2 {
+				all[len(all)/2].damaged.Store(true) // it is not, but who would know
+			}
+			v.Release()
+			if _, err := ix.Rebuild(ctxb, fetch); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for r := range 3 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(7, uint64(r)))
+			for !ended() {
+				upto := dcb.Position(head.Load())
+				after := dcb.Position(rnd.Uint64N(uint64(upto) + 1))
+				backwards := rnd.IntN(2) == 0
+				got, err := ix.positions(dcb.ByTypes("T"), after, upto, backwards)
+				if err != nil || !slices.Equal(directed(order{backwards}, span1(upto)[after:]), got) {
+					t.Errorf("%d positions in (%d, %d], %v", len(got), after, upto, err)
+				}
+				if after < upto {
+					at, err := ix.firstMatch(dcb.ByTags(numbered(after+1).Tags[0]), 0, upto)
+					if at != after+1 || err != nil {
+						t.Errorf("found %d where %d is, %v", at, after+1, err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, ix.Seal(n))
+	ix.requireAll(t, n)
+	s := ix.Stats()
+	require.Positive(t, s.Merges)
+	require.Positive(t, s.Rebuilt)
+	require.Less(t, s.Segments, 8*fanIn)
+}
+
+// damage changes a byte in the middle of a file, in place, so that who has it open sees it.
+func damage(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
+	info, err := f.Stat()
+	require.NoError(t, err)
+	var b [1]byte
+	_, err = f.ReadAt(b[:], info.Size()/4)
+	require.NoError(t, err)
+	b[0] ^= 0x10
+	_, err = f.WriteAt(b[:], info.Size()/4)
+	require.NoError(t, err)
+}
+
+func TestADamagedSegmentIsAnErrorUntilItIsRebuilt(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	told := 0
+	ix.cfg.Damaged = func() { told++ }
+	ix.fill(1, 300)
+	for _, p := range []dcb.Position{100, 200, 300} {
+		require.NoError(t, ix.Seal(p))
+	}
+	v, err := ix.Acquire()
+	require.NoError(t, err)
+	path := v.files.all[1].Path()
+	v.Release()
+	damage(t, path)
+
+	got, err := ix.positions(dcb.ByTypes("T"), 0, 300, false)
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	require.ErrorContains(t, err, path)
+	require.LessOrEqual(t, len(got), 100, "nothing comes after what could not be read")
+	got, err = ix.positions(dcb.ByTypes("T"), 0, 300, true)
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	require.LessOrEqual(t, len(got), 100)
+	for _, q := range []dcb.Query{dcb.ByTags("p:150"), dcb.ByTags("nobody"), dcb.ByTags("mod:1", "p:150"), dcb.Match(dcb.QueryItem{Types: []string{"T"}, Tags: []dcb.Tag{"nobody"}})} {
+		_, err = ix.firstMatch(q, 0, 300)
+		require.ErrorIs(t, err, dcb.ErrCorrupt, "%v: not found would be a guess", q)
+	}
+	at, err := ix.firstMatch(dcb.ByTags("p:50"), 0, 300)
+	require.NoError(t, err, "what is found before the damage stands")
+	require.EqualValues(t, 50, at)
+	at, err = ix.firstMatch(dcb.ByTypes("T"), 200, 300)
+	require.NoError(t, err)
+	require.EqualValues(t, 201, at)
+	require.Equal(t, 1, told)
+
+	failing := errors.New("the event cannot be read")
+	_, err = ix.Rebuild(ctxb, func(p dcb.Position) (dcb.Event, error) { return numbered(p), failing })
+	require.ErrorIs(t, err, failing)
+	_, err = ix.firstMatch(dcb.ByTags("nobody"), 0, 300)
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	rebuilt, err := ix.Rebuild(ctxb, func(p dcb.Position) (dcb.Event, error) { return numbered(p), nil })
+	require.NoError(t, err)
+	require.Equal(t, []segment.Range{{First: 101, Last: 200}}, rebuilt)
+	ix.requireAll(t, 300)
+	rebuilt, err = ix.Rebuild(ctxb, nil)
+	require.NoError(t, err)
+	require.Empty(t, rebuilt)
+	require.EqualValues(t, 1, ix.Stats().Rebuilt)
+}
+
+func TestMergingADamagedSegmentFailsAndTells(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	told := 0
+	ix.cfg.Damaged = func() { told++ }
+	for p := dcb.Position(1); p <= fanIn; p++ {
+		ix.fill(p, p)
+		require.NoError(t, ix.Seal(p))
+	}
+	damage(t, filepath.Join(ix.cfg.Dir, segment.Name(segment.Range{First: 3, Last: 3})))
+	merged, err := ix.Merge(ctxb)
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	require.False(t, merged)
+	require.Equal(t, 1, told)
+	_, err = ix.Rebuild(ctxb, func(p dcb.Position) (dcb.Event, error) { return numbered(p), nil })
+	require.NoError(t, err)
+	merged, err = ix.Merge(ctxb)
+	require.NoError(t, err)
+	require.True(t, merged)
+	ix.requireAll(t, fanIn)
+
+	ctx, cancel := context.WithCancel(ctxb)
+	cancel()
+	for p := dcb.Position(fanIn + 1); p <= 2*fanIn; p++ {
+		ix.fill(p, p)
+		require.NoError(t, ix.Seal(p))
+	}
+	_, err = ix.Merge(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	ix.requireAll(t, 2*fanIn)
+}
+
+func TestASealThatFailedIsDoneAgain(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	ix.fill(1, 50)
+	require.NoError(t, os.WriteFile(ix.cfg.Dir, nil, 0o644)) // where the directory belongs
+	require.Error(t, ix.Seal(50))
+	require.Zero(t, ix.Base())
+	ix.requireAll(t, 50)
+	require.NoError(t, os.Remove(ix.cfg.Dir))
+	require.NoError(t, ix.Seal(50))
+	require.EqualValues(t, 50, ix.Base())
+	ix.requireAll(t, 50)
+}
+
+func TestBuildEqualsSealing(t *testing.T) {
+	sealed, built := openIndex(t, 1<<30), t.TempDir()
+	const n = buildPositions + 1000
+	sealed.fill(1, n)
+	require.NoError(t, sealed.Seal(n))
+	ranges, err := Build(ctxb, built, 7, segment.Range{First: 1, Last: n}, func(p dcb.Position) (dcb.Event, error) { return numbered(p), nil })
+	require.NoError(t, err)
+	require.Equal(t, []segment.Range{{First: 1, Last: buildPositions}, {First: buildPositions + 1, Last: n}}, ranges)
+	ix, err := Open(Config{Dir: built, Seed: 7}, ranges)
+	require.NoError(t, err)
+	defer ix.Close()
+	for _, q := range []dcb.Query{dcb.ByTypes("T"), dcb.ByTags("mod:3"), dcb.ByTags("p:16384"), dcb.ByTags("p:16385")} {
+		want, err := sealed.positions(q, 0, n, false)
+		require.NoError(t, err)
+		got, err := ix.positions(q, 0, n, false)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+
+	for _, bad := range []dcb.Position{1, 256, 257, 700} {
+		failing := errors.New("no such event")
+		_, err = Build(ctxb, t.TempDir(), 7, segment.Range{First: 1, Last: 700}, func(p dcb.Position) (dcb.Event, error) {
+			if p == bad {
+				return dcb.Event{}, failing
+			}
+			return numbered(p), nil
+		})
+		require.ErrorIs(t, err, failing)
+	}
+	ctx, cancel := context.WithCancel(ctxb)
+	cancel()
+	_, err = Build(ctx, t.TempDir(), 7, segment.Range{First: 1, Last: 700}, func(p dcb.Position) (dcb.Event, error) { return numbered(p), nil })
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// What a killed merge or builder leaves is superseded or temporary, and what is no segment is damage, never nothing.
+func TestFindTellsWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	fetch := func(p dcb.Position) (dcb.Event, error) { return numbered(p), nil }
+	at := func(first, last dcb.Position) segment.Range { return segment.Range{First: first, Last: last} }
+	for _, r := range []segment.Range{at(1, 10), at(11, 20), at(1, 20), at(21, 30), at(41, 50), at(51, 60)} {
+		_, err := Build(ctxb, dir, 7, r, fetch)
+		require.NoError(t, err)
+	}
+	require.NoError(t, os.Truncate(filepath.Join(dir, segment.Name(at(51, 60))), 100))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".tmp-killed"), []byte("half"), 0o644))
+	f, err := Find(dir, 7)
+	require.NoError(t, err)
+	require.Equal(t, []segment.Range{at(1, 20), at(21, 30), at(41, 50)}, f.Ranges)
+	require.ElementsMatch(t, []segment.Range{at(1, 10), at(11, 20), at(51, 60)}, f.Remove)
+	require.Equal(t, []string{".tmp-killed"}, f.Temps)
+	require.Len(t, f.Damaged, 1)
+	require.ErrorIs(t, f.Damaged[0], dcb.ErrCorrupt)
+	require.ErrorContains(t, f.Damaged[0], segment.Name(at(51, 60)))
+
+	f, err = Find(dir, 8)
+	require.NoError(t, err)
+	require.Empty(t, f.Ranges, "segments of another store are not believed")
+	require.Len(t, f.Damaged, 6)
+	f, err = Find(filepath.Join(dir, "missing"), 7)
+	require.NoError(t, err)
+	require.Equal(t, Found{}, f)
+
+	_, err = Open(Config{Dir: dir, Seed: 7}, []segment.Range{at(1, 20), at(41, 50)})
+	require.ErrorContains(t, err, "gap between positions 20 and 41")
+	_, err = Open(Config{Dir: dir, Seed: 7}, []segment.Range{at(1, 20), at(21, 40)})
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
