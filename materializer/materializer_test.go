@@ -65,7 +65,7 @@ func newRig(t *testing.T, rotate int64) *rig {
 	r.log, err = wal.Open(walDir, testID, []wal.Segment{{Gen: 1}}, wal.Witness{Gen: 1, End: b.End, Sum: b.Sum}, b.No, wal.Options{RotateBytes: rotate})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.log.Close()) })
-	r.index, err = index.Open(index.Config{Dir: filepath.Join(r.dir, "index"), Seed: testID.Seed(), RecentBytes: 1 << 20}, nil)
+	r.index, err = index.Open(index.Config{Dir: filepath.Join(r.dir, "index"), Seed: testID.Seed(), RecentBytes: 1 << 20, Damaged: func() {}}, nil)
 	require.NoError(t, err)
 	t.Cleanup(r.index.Close)
 	r.openFiles(filepath.Join(r.dir, "events"))

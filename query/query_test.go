@@ -44,7 +44,7 @@ func newStore(t *testing.T) *store {
 	require.NoError(t, err)
 	files, err := eventfile.Open(filepath.Join(t.TempDir(), "events"))
 	require.NoError(t, err)
-	ix, err := index.Open(index.Config{Dir: t.TempDir(), Seed: id.Seed(), RecentBytes: 1 << 20}, nil)
+	ix, err := index.Open(index.Config{Dir: t.TempDir(), Seed: id.Seed(), RecentBytes: 1 << 20, Damaged: func() {}}, nil)
 	require.NoError(t, err)
 	s := &store{
 		t: t, index: ix, places: index.NewPlaces(0), log: log, files: files,

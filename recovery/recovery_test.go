@@ -115,6 +115,7 @@ func TestALostFrameIsRefusedWhoeverTheWitnessIs(t *testing.T) {
 		"the clean close":    {func(f *fixture) { f.closeClean(); f.silenceAcked() }, "the clean close"},
 		"the checkpoint":     {func(f *fixture) { f.silenceAcked(); f.ledger(func(l *ledger.State) { l.Materialized = 5 }) }, "the checkpoint"},
 		"an event file":      {func(f *fixture) { f.silenceAcked(); f.file(5, 5) }, "the event file"},
+		"an index segment":   {func(f *fixture) { f.silenceAcked(); f.indexed(1, 5) }, "the index segment"},
 		"some of the events": {func(f *fixture) { f.silenceAcked(); f.file(4, 4) }, "the event file"},
 	}
 	for name, w := range witnesses {
@@ -465,6 +466,12 @@ func TestAMissingLedgerBesideEventsIsDamage(t *testing.T) {
 		"events in files": func(t *testing.T) *fixture {
 			f := newFixture(t)
 			f.file(1, 3)
+			require.NoError(t, os.RemoveAll(f.walDir))
+			return f
+		},
+		"events in the index": func(t *testing.T) *fixture {
+			f := newFixture(t)
+			f.indexed(1, 3)
 			require.NoError(t, os.RemoveAll(f.walDir))
 			return f
 		},

@@ -30,7 +30,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var ctxb = context.Background()
 
-const patienceForTests = 20 * time.Second
+const (
+	patienceForTests = 20 * time.Second
+	rigRecentBytes   = 256 << 10
+)
 
 // rig is a sequencer with everything below it and nothing above: the test plays the materializer.
 type rig struct {
@@ -50,7 +53,7 @@ func newRig(t *testing.T, flush Flush, limits Limits, opt wal.Options, snapshott
 	id := wal.StoreID(uuid.New())
 	b, err := wal.BuildGeneration(dir, id, 1, time.Now(), &wal.Link{}, 1, nil)
 	require.NoError(t, err)
-	ix, err := index.Open(index.Config{Dir: filepath.Join(dir, "index"), Seed: id.Seed(), RecentBytes: 1 << 20}, nil)
+	ix, err := index.Open(index.Config{Dir: filepath.Join(dir, "index"), Seed: id.Seed(), RecentBytes: rigRecentBytes, Damaged: func() {}}, nil)
 	require.NoError(t, err)
 	r := &rig{t: t, ledger: ledger.New(0, 0, 0), index: ix, places: index.NewPlaces(0), seed: id.Seed()}
 	r.log, err = wal.Open(dir, id, []wal.Segment{{Gen: 1}}, wal.Witness{Gen: 1, End: b.End, Sum: b.Sum}, b.No, opt)
