@@ -314,8 +314,8 @@ func (e *Engine) PauseFiling(ctx context.Context) (resume func(), err error) {
 	return e.mat.Pause(ctx)
 }
 
-// Close commits what is staged, checkpoints what is filed, records the clean end, and releases the directory. It does not
-// wait for the backlog: the next Open goes on with it. Iterators yield ErrClosed from now on. Close is idempotent; a poisoned
+// Close commits what is staged, checkpoints what is filed, seals the index, records the clean end, and releases the directory. It does
+// not wait for the backlog: the next Open goes on with it. Iterators yield ErrClosed from now on. Close is idempotent; a poisoned
 // engine closes without a checkpoint, and recovers at the next Open.
 func (e *Engine) Close() error {
 	e.closing.Do(func() {
@@ -358,7 +358,7 @@ func (e *Engine) cleanEnd() error {
 		return err
 	}
 	// The next Open is quicker by what needs not be indexed again. It could do without.
-	if err := e.index.Seal(e.ledger.Get(ledger.Durable)); err != nil {
+	if err := e.index.Seal(e.log.Durable()); err != nil {
 		e.logger.Warn("opossum: the index is not sealed up to the head", "error", err)
 	}
 	e.disk.Lock()

@@ -73,7 +73,9 @@ func (g *gate) enter(ctx context.Context, sync func(context.Context) error) (hel
 	if err != nil {
 		return false, err
 	}
-	g.hurry()
+	if g.behind() {
+		g.hurry()
+	}
 	if err := sync(ctx); err != nil {
 		return g.leave(w), err
 	}
@@ -121,8 +123,12 @@ func (g *gate) lagEvents() uint64 {
 	return uint64(g.ledger.Get(ledger.Assigned) - g.ledger.Get(ledger.Materialized))
 }
 
-func (g *gate) lagging() bool {
-	return g.lagEvents() >= g.limits.LagEvents || g.lagBytes.Load() >= g.limits.LagBytes || g.excess()
+// lagging reports whether appends must wait: for filing, or for sealing.
+func (g *gate) lagging() bool { return g.behind() || g.excess() }
+
+// behind reports whether filing is at its limit.
+func (g *gate) behind() bool {
+	return g.lagEvents() >= g.limits.LagEvents || g.lagBytes.Load() >= g.limits.LagBytes
 }
 
 func (g *gate) queue() (*waiter, error) {

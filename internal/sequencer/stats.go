@@ -62,7 +62,7 @@ func (s *Sequencer) Filed(bytes uint64) {
 func (s *Sequencer) Sealed() { s.gate.next() }
 
 // Held reports whether appends are waiting for filing to catch up.
-func (s *Sequencer) Held() bool { return s.gate.held.Load() > 0 }
+func (s *Sequencer) Held() bool { return s.gate.held.Load() > 0 && s.gate.behind() }
 
 // NoSpace says whether filing is stopped for want of space; appends, also those that wait for filing, get
 // ErrDiskFull until it is told otherwise.
