@@ -1,10 +1,10 @@
 package index
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"opossum/dcb"
 	"opossum/internal/segment"
@@ -79,7 +79,7 @@ func (d *dictionary) sorted(r segment.Range) []*Postings {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b *Postings) int { return cmp.Compare(a.term, b.term) })
+	slices.SortFunc(out, func(a, b *Postings) int { return strings.Compare(a.term, b.term) })
 	return out
 }
 
