@@ -1,29 +1,21 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"opossum"
 )
 
-// Bounds of the input, above what a store accepts: data of 15 MiB, every byte of it escaped, fits into one line.
-const (
-	maxLineBytes  = 128 << 20
-	maxBatchBytes = 128 << 20
-)
-
 func newAppend(a *app) *cobra.Command {
-	var batch bool
+	var f appendFlags
 	cmd := &cobra.Command{
 		Use:   "append [FILE...]",
 		Short: "Append events, one JSON object a line",
@@ -39,22 +31,37 @@ Each event is appended on its own, in order; with --batch all of them become one
 all (at most 16 MiB). The position of each event is printed as soon as the event is durable; with --json, one object
 for each append with the position of its last event and the number of its events.
 
+A condition is checked atomically with the append, which has to be one: a single event, or --batch. --fail-if-match looks
+at the events after the position --after, which is the newest that the decision rests on; --fail-if-exists at all
+events. If one matches, nothing is appended, the error names its position, and the status is 3.
+
+An append whose event has an ID, and whose condition matches that event, can be repeated safely: if it happened before, it
+prints its position again.
+
 The first bad line ends the command. The error names the line and what was appended before it.`,
 		Example: `  echo '{"type":"CourseCreated","tags":["course:c1"],"data":{"capacity":30}}' | opossum append --dir store
-  opossum read --dir old --json | opossum append --dir new --batch`,
-		Args: cobra.ArbitraryArgs,
+  opossum read --dir store --json | opossum append --dir copy --batch
+  echo '{"type":"Enrolled","tags":["course:c1"]}' | opossum append --dir store --fail-if-match tag=course:c1 --after 1
+  echo '{"type":"Paid","tags":["order:7"]}' | opossum append --dir store --fail-if-exists tag=order:7 --id 0199a8f0-0000-7000-8000-000000000007`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault), // files
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := f.check(cmd.Flags()); err != nil {
+				return err
+			}
 			return a.withStore(cmd, createAbsent, func(ctx context.Context, e *opossum.Engine) error {
-				p := &appender{ctx: ctx, engine: e, out: cmd.OutOrStdout(), json: a.json}
-				err := p.run(readEvents(ctx, files, cmd.InOrStdin()), batch)
-				if err != nil {
-					return fmt.Errorf("%w (%s)", err, p.done())
-				}
-				return nil
+				p := &appender{ctx: ctx, engine: e, flags: &f, out: cmd.OutOrStdout(), json: a.json}
+				return p.explained(p.run(readEvents(ctx, files, cmd.InOrStdin())))
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&batch, "batch", false, "append all events as one: wholly or not at all")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.batch, "batch", false, "append all events as one: wholly or not at all")
+	flags.Uint64Var(&f.after, "after", 0, "--fail-if-match looks at events after this position")
+	flags.TextVar(&f.id, "id", uuid.Nil, "ID of the event, a `UUID`; there may be one event only")
+	flags.Lookup("id").DefValue = "" // the zero UUID is none
+	addQueryFlag(cmd, &f.failIfMatch, "fail-if-match", "append only if no event after --after matches (repeatable: any of the queries)")
+	addQueryFlag(cmd, &f.failIfExists, "fail-if-exists", "append only if no event at all matches (repeatable: any of the queries)")
 	return cmd
 }
 
@@ -62,48 +69,47 @@ The first bad line ends the command. The error names the line and what was appen
 type appender struct {
 	ctx    context.Context
 	engine *opossum.Engine
+	flags  *appendFlags
 	out    io.Writer
 	json   bool
 
 	first, last opossum.Position // of what was appended; 0 if nothing was
 }
 
-func (p *appender) run(events iter.Seq2[inputEvent, error], batch bool) error {
-	var gathered []opossum.Event
-	size := 0
+func (p *appender) run(events iter.Seq2[inputEvent, error]) error {
+	if p.flags.one() {
+		gathered, err := p.flags.gather(events)
+		if err != nil {
+			return err
+		}
+		return p.append(gathered)
+	}
 	for in, err := range events {
 		if err != nil {
 			return err
 		}
-		if !batch {
-			if err := p.append([]opossum.Event{in.event}); err != nil {
-				return fmt.Errorf("%s: %w", in.place, err)
-			}
-			continue
-		}
-		gathered = append(gathered, in.event)
-		if size += in.size; size > maxBatchBytes {
-			return fmt.Errorf("%s: the batch exceeds %s: %w", in.place, bytesText(maxBatchBytes), opossum.ErrTooLarge)
+		if err := p.append([]opossum.Event{in.event}); err != nil {
+			return fmt.Errorf("%s: %w", in.place, err)
 		}
 	}
-	if !batch {
-		return nil
-	}
-	return p.append(gathered)
+	return nil
 }
 
 // append appends the events as one and prints where they are.
 func (p *appender) append(events []opossum.Event) error {
-	last, err := p.engine.Append(p.ctx, events, nil)
+	last, err := p.engine.Append(p.ctx, events, p.flags.condition())
 	if err != nil {
-		return err
+		return p.flags.refusal(err)
 	}
 	first := last - opossum.Position(len(events)) + 1
 	if p.first == 0 {
 		p.first = first
 	}
 	p.last = last
-	return p.print(first, last)
+	if err := p.print(first, last); err != nil {
+		return errors.New("the position cannot be printed: " + err.Error()) // even a closed pipe is an error here: there may be more to append
+	}
+	return nil
 }
 
 func (p *appender) print(first, last opossum.Position) error {
@@ -121,7 +127,19 @@ func (p *appender) print(first, last opossum.Position) error {
 	return err
 }
 
-// done says what was appended before an error. The positions are contiguous: this process owns the store.
+// explained adds to an error what was appended before it; to an interruption that leaves nothing open, instead of it.
+func (p *appender) explained(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled) && !errors.Is(err, opossum.ErrOutcomeUnknown):
+		return &reworded{p.done(), err}
+	default:
+		return fmt.Errorf("%w (%s)", err, p.done())
+	}
+}
+
+// done says what was appended. The positions are contiguous: this process owns the store.
 func (p *appender) done() string {
 	switch p.last {
 	case 0:
@@ -130,100 +148,5 @@ func (p *appender) done() string {
 		return fmt.Sprintf("appended before: position %d", p.first)
 	default:
 		return fmt.Sprintf("appended before: positions %d to %d", p.first, p.last)
-	}
-}
-
-// inputEvent is an event with the line that it came from.
-type inputEvent struct {
-	event opossum.Event
-	place string // for error messages: "line 3", or "file.jsonl line 3"
-	size  int    // of the line, in bytes
-}
-
-// readEvents yields the events of the files one after the other; of stdin without files or for the name "-". The first
-// error is the last thing it yields, and names the line.
-func readEvents(ctx context.Context, files []string, stdin io.Reader) iter.Seq2[inputEvent, error] {
-	if len(files) == 0 {
-		files = []string{"-"}
-	}
-	return func(yield func(inputEvent, error) bool) {
-		for _, name := range files {
-			if !readFile(ctx, name, stdin, yield) {
-				return
-			}
-		}
-	}
-}
-
-func readFile(ctx context.Context, name string, stdin io.Reader, yield func(inputEvent, error) bool) (more bool) {
-	if name == "-" {
-		return readLines(ctx, &interruptible{ctx: ctx, r: stdin}, "", yield)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return yield(inputEvent{}, err) && false
-	}
-	defer f.Close()
-	return readLines(ctx, f, name+" ", yield)
-}
-
-func readLines(ctx context.Context, r io.Reader, name string, yield func(inputEvent, error) bool) (more bool) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLineBytes)
-	n := 0
-	for lines.Scan() {
-		n++
-		place := fmt.Sprintf("%sline %d", name, n)
-		if err := ctx.Err(); err != nil {
-			return yield(inputEvent{}, fmt.Errorf("%s: %w", place, err)) && false
-		}
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
-		}
-		event, err := parseEvent(line)
-		if err != nil {
-			return yield(inputEvent{}, fmt.Errorf("%s: %w", place, err)) && false
-		}
-		if !yield(inputEvent{event, place, len(line)}, nil) {
-			return false
-		}
-	}
-	err := lines.Err()
-	if errors.Is(err, bufio.ErrTooLong) {
-		err = fmt.Errorf("longer than %s: %w", bytesText(maxLineBytes), opossum.ErrTooLarge)
-	}
-	if err != nil {
-		return yield(inputEvent{}, fmt.Errorf("%sline %d: %w", name, n+1, err)) && false
-	}
-	return true
-}
-
-// interruptible reads from r until ctx ends, even if r blocks, as a terminal does. A read that is given up goes on into
-// a buffer that nobody looks at any more.
-type interruptible struct {
-	ctx context.Context
-	r   io.Reader
-	buf []byte
-}
-
-func (i *interruptible) Read(p []byte) (int, error) {
-	if len(i.buf) == 0 {
-		i.buf = make([]byte, 64<<10)
-	}
-	type result struct {
-		n   int
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		n, err := i.r.Read(i.buf[:min(len(i.buf), len(p))])
-		done <- result{n, err}
-	}()
-	select {
-	case r := <-done:
-		return copy(p, i.buf[:r.n]), r.err
-	case <-i.ctx.Done():
-		return 0, i.ctx.Err()
 	}
 }

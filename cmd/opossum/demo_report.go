@@ -123,7 +123,7 @@ func (p proof) text() string {
 
 func (r demoReport) ending() string {
 	return fmt.Sprintf("The store is kept in %s. Its newest event file is %s:\n\n%s\nLook around:\n"+
-		"  opossum stat --dir %[1]s\n  opossum read --dir %[1]s --tag course:t1-7\n", r.Dir, r.Example.Path, r.Example.Text)
+		"  opossum stat --dir %[1]s\n  opossum read --dir %[1]s --match tag=course:t1-7\n", r.Dir, r.Example.Path, r.Example.Text)
 }
 
 // text is a line for every area that holds something.

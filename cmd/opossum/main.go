@@ -13,30 +13,29 @@ import (
 	"syscall"
 )
 
-// Exit statuses. Shells expect 128 plus the signal's number after an interruption.
-const (
-	exitError       = 1
-	exitInterrupted = 130
-)
-
 func main() { os.Exit(run()) }
 
 // run executes the command line and returns the exit status. The first SIGINT or SIGTERM asks the command to end in
 // good order; a second one finds the default behaviour restored and ends the process at once, which the store survives.
+//
+// A closed pipe is an error of the write instead of a signal that kills: the store is closed in good order.
 func run() int {
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, restore)
 
 	err := newRoot().ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	status := statusOf(err)
+	switch status {
+	case 0, exitClosedPipe: // nobody is interested
+	case exitInterrupted:
+		fmt.Fprintln(os.Stderr, "opossum: interrupted:", plain(err))
+	default:
+		fmt.Fprintln(os.Stderr, "opossum:", plain(err))
 	}
-	message := strings.TrimPrefix(err.Error(), "opossum: ") // the engine's errors begin as ours do
-	if ctx.Err() != nil {
-		fmt.Fprintln(os.Stderr, "opossum: interrupted:", message)
-		return exitInterrupted
-	}
-	fmt.Fprintln(os.Stderr, "opossum:", message)
-	return exitError
+	return status
 }
+
+// plain returns the text of an error without the prefix that the engine's errors share with the program's.
+func plain(err error) string { return strings.TrimPrefix(err.Error(), "opossum: ") }

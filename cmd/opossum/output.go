@@ -59,10 +59,10 @@ func (m millis) MarshalJSON() ([]byte, error) {
 
 func (m millis) String() string { return durationText(time.Duration(m)) }
 
-// word shows a type, a tag or a metadata entry in a line of text: as it is, or quoted where it would blur the line or
-// reach the terminal as a control sequence.
+// word shows a type or a tag in a line of text: as it is, or quoted where it would blur the line or reach the terminal as
+// a control sequence. It is a value in the syntax of queries.
 func word(s string) string {
-	unsafe := func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' || r == '"' || r == '[' || r == ']' }
+	unsafe := func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(` ,"[]`, r) }
 	if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, unsafe) {
 		return strconv.Quote(s)
 	}

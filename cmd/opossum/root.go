@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -30,18 +31,37 @@ func newRoot() *cobra.Command {
 		Short: "An embeddable event store with Dynamic Consistency Boundaries",
 		Long: "opossum appends events to a store, reads them, and shows what a store is made of.\n\n" +
 			"A store is a directory, named by --dir or " + dirVariable + ". One process owns it at a time.\n" +
-			"Output is text for people, or JSON for programs with --json. Errors go to standard error, with a status other than 0.",
-		Example:       "  opossum demo\n  opossum read --dir demo-data --tag course:t1-7",
+			"Output is text for people, or JSON for programs with --json. Errors go to standard error.\n\n" + statusHelp,
+		Example:       "  opossum demo --events 2000\n  opossum read --dir demo-data --match tag=course:t1-7",
 		SilenceUsage:  true, // an error is one line; the help is there for those who ask
 		SilenceErrors: true, // printed once, in main
 	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		root.Version = versionText(info)
+	}
+	root.SetVersionTemplate("opossum {{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.dir, "dir", "", "directory of the store (default: $"+dirVariable+")")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs instead of text for people")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())
-	})
-	root.AddCommand(newAppend(a), newRead(a), newCat(a), newStat(a), newDemo(a), newDemoChild(a))
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(newAppend(a), newRead(a), newTail(a), newCat(a), newStat(a), newDemo(a), newDemoChild(a), newQueryTopic())
+	addCobraCommands(root)
+	markErrors(root)
 	return root
+}
+
+// markErrors marks the errors of every command that runs, to tell them from those of the command line.
+func markErrors(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := run(cmd, args); err != nil {
+				return &commandError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		markErrors(sub)
+	}
 }
 
 // storeDir returns the directory that --dir or else the environment names.
@@ -52,7 +72,7 @@ func (a *app) storeDir() (string, error) {
 	if dir := os.Getenv(dirVariable); dir != "" {
 		return dir, nil
 	}
-	return "", errors.New("no store named: give --dir DIRECTORY or set " + dirVariable)
+	return "", usagef("no store named: give --dir DIRECTORY or set %s", dirVariable)
 }
 
 // absence says what a command does with a store that does not exist.
