@@ -22,7 +22,7 @@ still in the log. With --json it is one line, as read prints it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil || n == 0 {
-				return fmt.Errorf("%q is no position: positions are whole numbers from 1 on", args[0])
+				return usagef("%q is no position: positions are whole numbers from 1 on", args[0])
 			}
 			return a.withStore(cmd, refuseAbsent, func(ctx context.Context, e *opossum.Engine) error {
 				ev, err := eventAt(ctx, e, opossum.Position(n))

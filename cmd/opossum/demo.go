@@ -40,14 +40,14 @@ above her limit; a known e-mail address is refused. If anything is violated it s
 
 The store is kept to be looked at. An earlier demo in the same directory is deleted; any other directory that is not
 empty is left alone.`,
-		Example: "  opossum demo\n  opossum demo --events 2000 --writers 16 --dir other-data --json",
+		Example: "  opossum demo --events 2000\n  opossum demo --events 500 --writers 16 --dir other-data --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if events < minEvents || events > maxEvents {
-				return fmt.Errorf("--events %d: from %d to %d are possible", events, minEvents, maxEvents)
+				return usagef("--events %d: from %d to %d are possible", events, minEvents, maxEvents)
 			}
 			if writers < 1 || writers > maxWriters {
-				return fmt.Errorf("--writers %d: from 1 to %d are possible", writers, maxWriters)
+				return usagef("--writers %d: from 1 to %d are possible", writers, maxWriters)
 			}
 			dir, err := a.storeDir()
 			if err != nil {
@@ -57,7 +57,7 @@ empty is left alone.`,
 				json: a.json, out: bufio.NewWriter(cmd.OutOrStdout()), stderr: cmd.ErrOrStderr()}
 			err = d.run(cmd.Context())
 			if cmd.Context().Err() != nil {
-				return fmt.Errorf("what was acknowledged is kept in %s", d.dir)
+				return &reworded{"what was acknowledged is kept in " + d.dir, cmd.Context().Err()}
 			}
 			return err
 		},
@@ -85,7 +85,6 @@ func (d *demo) run(ctx context.Context) error {
 	if err := clearDemo(d.dir, d.stderr); err != nil {
 		return err
 	}
-	d.say(d.report.heading())
 	if err := d.load(ctx); err != nil {
 		return err
 	}
@@ -125,6 +124,7 @@ func (d *demo) load(ctx context.Context) (err error) {
 	if err := os.WriteFile(filepath.Join(d.dir, demoMarker), []byte(demoMarkerText), 0o644); err != nil {
 		return err
 	}
+	d.say(d.report.heading()) // from here on the directory is this demo's
 
 	bar := d.progress(d.events, "enrolling")
 	l := newLoad(e, "t1", d.events, d.writers, func(writer int, ev opossum.SequencedEvent) error {

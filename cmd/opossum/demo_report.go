@@ -125,15 +125,3 @@ func (r demoReport) ending() string {
 	return fmt.Sprintf("The store is kept in %s. Its newest event file is %s:\n\n%s\nLook around:\n"+
 		"  opossum stat --dir %[1]s\n  opossum read --dir %[1]s --match tag=course:t1-7\n", r.Dir, r.Example.Path, r.Example.Text)
 }
-
-// text is a line for every area that holds something.
-func (s storeUse) text() string {
-	text := row("log", "%s", s.Log.text()) + row("event files", "%s", s.EventFiles.text())
-	if s.Index.Files > 0 {
-		text += row("index", "%s", s.Index.text())
-	}
-	if s.Other.Files > 0 {
-		text += row("other", "%s", s.Other.text())
-	}
-	return text
-}

@@ -84,3 +84,23 @@ func (u diskUse) text() string {
 	}
 	return text
 }
+
+// lines are one for every area that holds something; the log and the event files are always named.
+func (s storeUse) lines() []labelled {
+	lines := []labelled{{"log", s.Log.text()}, {"event files", s.EventFiles.text()}}
+	if s.Index.Files > 0 {
+		lines = append(lines, labelled{"index", s.Index.text()})
+	}
+	if s.Other.Files > 0 {
+		lines = append(lines, labelled{"other", s.Other.text()})
+	}
+	return lines
+}
+
+func (s storeUse) text() string {
+	var b strings.Builder
+	for _, l := range s.lines() {
+		b.WriteString(l.text(labelWidth))
+	}
+	return b.String()
+}

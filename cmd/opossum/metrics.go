@@ -59,10 +59,10 @@ func metricsJSON(list []metric) map[string]any {
 	return members
 }
 
-// metricsText is a line for each metric: LagBytes becomes "lag bytes".
-func metricsText(list []metric) string {
-	var b strings.Builder
-	for _, m := range list {
+// metricsLines are the metrics for people: LagBytes becomes "lag bytes".
+func metricsLines(list []metric) []labelled {
+	lines := make([]labelled, len(list))
+	for i, m := range list {
 		var label strings.Builder
 		for i, r := range m.name {
 			if unicode.IsUpper(r) && i > 0 {
@@ -70,14 +70,26 @@ func metricsText(list []metric) string {
 			}
 			label.WriteRune(unicode.ToLower(r))
 		}
-		value := fmt.Sprint(m.value)
-		switch n := m.value.(type) {
-		case opossum.Position:
-			value = comma(n)
-		case uint64:
-			value = comma(n)
-		}
-		b.WriteString(row(label.String(), "%s", value))
+		lines[i] = labelled{label.String(), m.text()}
 	}
-	return b.String()
+	return lines
+}
+
+// text is the value with its unit.
+func (m metric) text() string {
+	v := reflect.ValueOf(m.value)
+	switch {
+	case v.Kind() == reflect.Bool && v.Bool():
+		return "yes"
+	case v.Kind() == reflect.Bool:
+		return "no"
+	case v.CanUint() && strings.HasSuffix(m.name, "Bytes"):
+		return bytesText(int64(v.Uint()))
+	case v.CanUint():
+		return comma(v.Uint())
+	case v.Kind() == reflect.Int:
+		return comma(v.Int())
+	default:
+		return fmt.Sprint(m.value)
+	}
 }

@@ -21,9 +21,41 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// labelWidth is how much room labels have in reports.
+const labelWidth = 14
+
 // row is one labelled line of a report.
 func row(label, format string, args ...any) string {
-	return fmt.Sprintf("  %-14s  %s\n", label, fmt.Sprintf(format, args...))
+	return labelled{label, fmt.Sprintf(format, args...)}.text(labelWidth)
+}
+
+// labelled is a value in a report whose labels are not known beforehand.
+type labelled struct{ label, value string }
+
+func (l labelled) text(width int) string { return fmt.Sprintf("  %-*s  %s\n", width, l.label, l.value) }
+
+// section is a part of a report.
+type section struct {
+	title string
+	lines []labelled
+}
+
+// aligned prints the sections with all values below each other.
+func aligned(sections ...section) string {
+	width := labelWidth
+	for _, s := range sections {
+		for _, l := range s.lines {
+			width = max(width, utf8.RuneCountInString(l.label))
+		}
+	}
+	var b strings.Builder
+	for i, s := range sections {
+		b.WriteString(strings.Repeat("\n", min(i, 1)) + s.title + "\n")
+		for _, l := range s.lines {
+			b.WriteString(l.text(width))
+		}
+	}
+	return b.String()
 }
 
 // counted is a number with its noun in the right form: "1 event", "2,000 events".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -67,13 +68,16 @@ func statStore(e *opossum.Engine) (storeStat, error) {
 }
 
 func (st storeStat) text() string {
-	return "Store " + st.Dir + "\n" +
-		row("id", "%s", st.StoreID) +
-		row("epoch", "%d", st.Epoch) +
-		row("head", "%s", comma(st.Head)) +
-		row("materialized", "%s", comma(st.Materialized)) +
-		row("lag", "%s", comma(st.Lag)) +
-		row("recovery", "%v", st.Recovery) +
-		"\nOn disk\n" + st.Disk.text() +
-		"\nSince it was opened\n" + metricsText(st.metrics)
+	return aligned(
+		section{"Store " + st.Dir, []labelled{
+			{"id", st.StoreID},
+			{"epoch", comma(st.Epoch)},
+			{"head", comma(st.Head)},
+			{"materialized", comma(st.Materialized)},
+			{"lag", comma(st.Lag)},
+			{"recovery", fmt.Sprint(st.Recovery)},
+		}},
+		section{"On disk", st.Disk.lines()},
+		section{"Since it was opened", metricsLines(st.metrics)},
+	)
 }
