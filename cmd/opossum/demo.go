@@ -40,7 +40,7 @@ above her limit; a known e-mail address is refused. If anything is violated it s
 
 The store is kept to be looked at. An earlier demo in the same directory is deleted; any other directory that is not
 empty is left alone.`,
-		Example: "  opossum demo --events 2000\n  opossum demo --events 500 --writers 16 --dir other-data --json",
+		Example: "  opossum demo --events 1000\n  opossum demo --events 500 --writers 16 --dir other-data --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if events < minEvents || events > maxEvents {

@@ -32,7 +32,7 @@ func newRoot() *cobra.Command {
 		Long: "opossum appends events to a store, reads them, and shows what a store is made of.\n\n" +
 			"A store is a directory, named by --dir or " + dirVariable + ". One process owns it at a time.\n" +
 			"Output is text for people, or JSON for programs with --json. Errors go to standard error.\n\n" + statusHelp,
-		Example:       "  opossum demo --events 2000\n  opossum read --dir demo-data --match tag=course:t1-7",
+		Example:       "  opossum demo --events 1000\n  opossum read --dir demo-data --match tag=course:t1-7",
 		SilenceUsage:  true, // an error is one line; the help is there for those who ask
 		SilenceErrors: true, // printed once, in main
 	}
