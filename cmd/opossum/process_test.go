@@ -21,6 +21,9 @@ type processes struct {
 
 const processesKey = "processes"
 
+// patience bounds waiting for what a broken program never does.
+const patience = time.Minute
+
 // process is a program that runs beside a script.
 type process struct {
 	cmd            *exec.Cmd
@@ -32,7 +35,6 @@ type process struct {
 // begin is the script command `begin NAME INPUT PATTERN PROGRAM ARGS...`: it starts the program with the file INPUT ("-":
 // nothing) as the beginning of its standard input, which stays open, and returns when a line of its standard output matches.
 func begin(ts *testscript.TestScript, neg bool, args []string) {
-	const patience = time.Minute
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: begin NAME INPUT PATTERN PROGRAM ARGS...")
 	}
@@ -97,7 +99,11 @@ func finish(ts *testscript.TestScript, neg bool, args []string) {
 	delete(all.live, args[0])
 	signal := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}[args[1]]
 	ts.Check(p.cmd.Process.Signal(signal))
-	<-p.drained
+	select {
+	case <-p.drained:
+	case <-time.After(patience):
+		ts.Fatalf("%s went on for %v after the signal", args[0], patience)
+	}
 	_ = p.cmd.Wait() // the state tells
 	write(ts, args[0]+".stdout", p.stdout.String())
 	write(ts, args[0]+".stderr", p.stderr.String())
