@@ -18,9 +18,6 @@ import (
 // without an error is a valid item, and formatItem prints it back.
 func parseItem(text string) (opossum.QueryItem, error) {
 	p := itemParser{text: text}
-	if i := invalidUTF8(text); i >= 0 {
-		return p.item, p.wrong(i, "not valid UTF-8")
-	}
 	for p.skipSpace(); p.at < len(text); p.skipSpace() {
 		if err := p.word(); err != nil {
 			return opossum.QueryItem{}, err
@@ -182,7 +179,7 @@ func (p *itemParser) value(kind string) (v string, err error) {
 		return "", p.wrong(start, "empty value: expected a %s", kind)
 	case len(v) > min(dcb.MaxTypeBytes, dcb.MaxTagBytes):
 		return "", p.wrong(start, "a %s of %s: no event has one longer than %s", kind, counted(len(v), "byte"), comma(dcb.MaxTagBytes))
-	case !utf8.ValidString(v): // escapes can make it so
+	case !utf8.ValidString(v):
 		return "", p.wrong(start, "a %s that is not valid UTF-8", kind)
 	}
 	return v, nil
@@ -208,14 +205,4 @@ func (p *itemParser) quoted(start int) (string, error) {
 		p.at = len(p.text) - len(tail)
 	}
 	return "", p.wrong(start, "unclosed quote: expected another one at the end of the value")
-}
-
-// invalidUTF8 returns the offset of the first byte of s that is not UTF-8, or -1.
-func invalidUTF8(s string) int {
-	for i, r := range s {
-		if _, size := utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 {
-			return i
-		}
-	}
-	return -1
 }

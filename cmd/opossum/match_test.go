@@ -74,7 +74,10 @@ func TestParseItemSaysWhatIsWrongAndWhere(t *testing.T) {
 		{`tag="a\/"`, `      ^`, "unknown escape"},
 		{`tag="\ud800"`, `     ^`, "unknown escape"},
 		{`tag="\xff"`, `    ^`, "a tag that is not valid UTF-8"},
-		{"tag=\xff", `    ^`, "not valid UTF-8"},
+		{"tag=\xff", `    ^`, "a tag that is not valid UTF-8"},
+		{"\xff=a", `^`, "unknown key"},
+		{`type=A"b"`, `      ^`, "a quote inside of a value"},
+		{`type=A,"B"b`, `          ^`, "something follows a closing quote"},
 		{`tag="\n" foo`, `         ^`, "foo has no key"},
 		{"tag=\"\n\" foo", `         ^`, "foo has no key"},         // the line end is shown as \n
 		{`tag=é🐾 tag=漢 foo`, `               ^`, "foo has no key"}, // columns, not bytes
