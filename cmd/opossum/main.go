@@ -37,5 +37,6 @@ func run() int {
 	return status
 }
 
-// plain returns the text of an error without the prefix that the engine's errors share with the program's.
-func plain(err error) string { return strings.TrimPrefix(err.Error(), "opossum: ") }
+// plain returns the text of an error without the prefix that the engine's errors share with the program's, and without
+// the line end that cobra's suggestions have.
+func plain(err error) string { return strings.TrimRight(strings.TrimPrefix(err.Error(), "opossum: "), "\n") }

@@ -77,19 +77,21 @@ func metricsLines(list []metric) []labelled {
 
 // text is the value with its unit.
 func (m metric) text() string {
-	v := reflect.ValueOf(m.value)
-	switch {
-	case v.Kind() == reflect.Bool && v.Bool():
-		return "yes"
+	var n int64
+	switch v := reflect.ValueOf(m.value); {
+	case v.Type() == reflect.TypeFor[millis]():
+		return fmt.Sprint(m.value)
 	case v.Kind() == reflect.Bool:
-		return "no"
-	case v.CanUint() && strings.HasSuffix(m.name, "Bytes"):
-		return bytesText(int64(v.Uint()))
+		return map[bool]string{true: "yes", false: "no"}[v.Bool()]
 	case v.CanUint():
-		return comma(v.Uint())
-	case v.Kind() == reflect.Int:
-		return comma(v.Int())
+		n = int64(v.Uint())
+	case v.CanInt():
+		n = v.Int()
 	default:
 		return fmt.Sprint(m.value)
 	}
+	if strings.HasSuffix(m.name, "Bytes") {
+		return bytesText(n)
+	}
+	return comma(n)
 }
