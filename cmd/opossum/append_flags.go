@@ -94,12 +94,12 @@ func setID(ev *opossum.Event, id uuid.UUID) error {
 // refusal words a failed condition; any other error stays what it is.
 func (f *appendFlags) refusal(err error) error {
 	var failed *opossum.ConditionFailedError
-	switch {
-	case !errors.As(err, &failed):
+	if !errors.As(err, &failed) {
 		return err
-	case failed.Exists:
-		return &reworded{fmt.Sprintf("condition failed: the event at position %d matches --fail-if-exists %s", failed.Position, &f.failIfExists), err}
-	default:
-		return &reworded{fmt.Sprintf("condition failed: the event at position %d, after %d, matches --fail-if-match %s", failed.Position, f.after, &f.failIfMatch), err}
 	}
+	text := fmt.Sprintf("condition failed: the event at position %d, after %d, matches --fail-if-match %s", failed.Position, f.after, &f.failIfMatch)
+	if failed.Exists {
+		text = fmt.Sprintf("condition failed: the event at position %d matches --fail-if-exists %s", failed.Position, &f.failIfExists)
+	}
+	return &reworded{text, err}
 }

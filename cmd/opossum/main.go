@@ -39,4 +39,6 @@ func run() int {
 
 // plain returns the text of an error without the prefix that the engine's errors share with the program's, and without
 // the line end that cobra's suggestions have.
-func plain(err error) string { return strings.TrimRight(strings.TrimPrefix(err.Error(), "opossum: "), "\n") }
+func plain(err error) string {
+	return strings.TrimRight(strings.TrimPrefix(err.Error(), "opossum: "), "\n")
+}
