@@ -76,10 +76,10 @@ func TestAViewAnswersForWhatIsStagedAndSealedAfterIt(t *testing.T) {
 		at, err := v.FirstMatch(dcb.ByTypes("T"), after, 40)
 		require.NoError(t, err)
 		require.Equal(t, after+1, at)
-		at, err = v.FirstMatch(dcb.ByTags(numbered(after+1).Tags[0]), after, 40)
+		at, err = v.FirstMatch(dcb.ByTags(numbered(after + 1).Tags[0]), after, 40)
 		require.NoError(t, err)
 		require.Equal(t, after+1, at)
-		at, err = v.FirstMatch(dcb.ByTags(numbered(after+1).Tags[0]), after+1, 40)
+		at, err = v.FirstMatch(dcb.ByTags(numbered(after + 1).Tags[0]), after+1, 40)
 		require.NoError(t, err)
 		require.Zero(t, at)
 	}
@@ -204,7 +204,7 @@ func TestReadersSeeOneHistoryWhileSegmentsComeAndGo(t *testing.T) {
 					t.Errorf("%d positions in (%d, %d], %v", len(got), after, upto, err)
 				}
 				if after < upto {
-					at, err := ix.firstMatch(dcb.ByTags(numbered(after+1).Tags[0]), 0, upto)
+					at, err := ix.firstMatch(dcb.ByTags(numbered(after + 1).Tags[0]), 0, upto)
 					if at != after+1 || err != nil {
 						t.Errorf("found %d where %d is, %v", at, after+1, err)
 					}
@@ -396,4 +396,55 @@ func TestFindTellsWhatIsThere(t *testing.T) {
 	require.ErrorContains(t, err, "gap between positions 20 and 41")
 	_, err = Open(Config{Dir: dir, Seed: 7}, []segment.Range{at(1, 20), at(21, 40)})
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// Of a union one part may fail in the middle of a long list while another goes on: nothing behind the damage may be yielded.
+func TestAUnionEndsWhereOneOfItsPartsCannotBeRead(t *testing.T) {
+	ix := openIndex(t, 1<<30)
+	const n = 60_000
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for p := dcb.Position(1); p <= n; p++ {
+		e := dcb.Event{Type: "Rest"}
+		if rnd.IntN(2) == 0 {
+			e.Type = "T"
+		}
+		if p%100 == 0 {
+			e.Tags = []dcb.Tag{"rare"}
+		}
+		stage(ix.Active(), p, e)
+	}
+	q := dcb.ByTypes("T").Or(dcb.ByTags("rare"))
+	want, err := ix.positions(q, 0, n, false)
+	require.NoError(t, err)
+	require.NoError(t, ix.Seal(n))
+	got, err := ix.positions(q, 0, n, false)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+
+	require.NoError(t, ix.Seal(n))
+	ix.Close()
+	r := segment.Range{First: 1, Last: n}
+	for _, part := range []int64{5, 3} { // in the list of either type
+		path := filepath.Join(ix.cfg.Dir, segment.Name(r))
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		b := slices.Clone(whole)
+		b[int64(len(b))*part/8] ^= 1
+		require.NoError(t, os.WriteFile(path, b, 0o644))
+		again, err := Open(ix.cfg, []segment.Range{r})
+		require.NoError(t, err)
+		for _, backwards := range []bool{false, true} {
+			all := directed(order{backwards}, want)
+			got, err := again.positions(q, 0, n, backwards)
+			if err == nil {
+				require.Equal(t, all, got)
+				continue
+			}
+			require.ErrorIs(t, err, dcb.ErrCorrupt)
+			require.NotEmpty(t, got, "it fails in the middle")
+			require.Equal(t, all[:len(got)], got)
+		}
+		again.Close()
+		require.NoError(t, os.WriteFile(path, whole, 0o644))
+	}
 }
