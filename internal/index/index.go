@@ -109,8 +109,11 @@ func (ix *Index) Staged(p dcb.Position) (full bool) {
 	return true
 }
 
-// Rotate begins a new memory part above p. REQUIRES: the caller stages, and p is the last position staged.
+// Rotate begins a new memory part above p, unless the active one is empty. REQUIRES: the caller stages, and p is the last position staged.
 func (ix *Index) Rotate(p dcb.Position) {
+	if p == ix.Active().base {
+		return
+	}
 	n := &node{recent: newRecent(p)}
 	ix.active.Load().next.Store(n) // before anything is staged in it: who knows of such a position finds the link
 	ix.active.Store(n)

@@ -285,6 +285,27 @@ func TestADamagedSegmentIsAnErrorUntilItIsRebuilt(t *testing.T) {
 	require.EqualValues(t, 1, ix.Stats().Rebuilt)
 }
 
+func TestALargeDamagedSegmentIsReplacedBySmallerOnes(t *testing.T) {
+	ix := openIndex(t, 1<<30)
+	const n = buildPositions + 10
+	e := dcb.Event{Type: "T"}
+	for p := dcb.Position(1); p <= n; p++ {
+		stage(ix.Active(), p, e)
+	}
+	require.NoError(t, ix.Seal(n))
+	damage(t, filepath.Join(ix.cfg.Dir, segment.Name(segment.Range{First: 1, Last: n})))
+	_, err := ix.positions(dcb.ByTypes("T"), 0, n, false)
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	_, err = ix.Rebuild(ctxb, func(dcb.Position) (dcb.Event, error) { return e, nil })
+	require.NoError(t, err)
+	got, err := ix.positions(dcb.ByTypes("T"), 0, n, true)
+	require.NoError(t, err)
+	require.Equal(t, directed(order{true}, span1(n)), got)
+	found, err := Find(ix.cfg.Dir, 7)
+	require.NoError(t, err)
+	require.Len(t, found.Ranges, 2, "the damaged one would be chosen, being wider")
+}
+
 func TestMergingADamagedSegmentFailsAndTells(t *testing.T) {
 	ix := openIndex(t, 1<<20)
 	told := 0

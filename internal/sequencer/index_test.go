@@ -1,7 +1,10 @@
 package sequencer
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,4 +95,54 @@ func TestAConditionOverDamagedSegmentsIsAnErrorAndNotWritten(t *testing.T) {
 	_, err = r.Append(ctxb, []dcb.Event{event("T", "b")}, &dcb.Condition{FailIfMatch: dcb.ByTags("c")})
 	require.ErrorIs(t, err, dcb.ErrClosed)
 	require.EqualValues(t, 1, r.ledger.Get(ledger.Assigned))
+}
+
+// Appends look their terms up before they are staged, and the memory part may change in between: each must still be found.
+func TestAppendsAreFoundHoweverOftenTheMemoryPartChanges(t *testing.T) {
+	r := newRig(t, FlushDisabled, Limits{}, wal.Options{}, nil)
+	const writers, each = 8, 500
+	var wg, changing sync.WaitGroup
+	stop := make(chan struct{})
+	changing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				for range 8 {
+					r.mu.Lock()
+					r.index.Rotate(r.mu.staged)
+					r.mu.Unlock()
+					runtime.Gosched()
+				}
+				if err := r.index.Seal(r.ledger.Get(ledger.Visible)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	for w := range writers {
+		wg.Go(func() {
+			for n := range each {
+				tag := dcb.Tag(fmt.Sprint(w, "/", n))
+				var cond *dcb.Condition
+				if n%2 == 0 {
+					cond = &dcb.Condition{FailIfExists: dcb.ByTags(tag)}
+				}
+				p, err := r.Append(ctxb, []dcb.Event{event("T", tag)}, cond)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := r.Append(ctxb, []dcb.Event{event("T", tag)}, &dcb.Condition{FailIfMatch: dcb.ByTags(tag), After: p - 1}); !errors.Is(err, dcb.ErrConditionFailed) {
+					t.Errorf("the event at %d is not found: %v", p, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	changing.Wait()
 }

@@ -223,6 +223,9 @@ func (s *Sequencer) stage(ctx context.Context, b *batch, v *index.View, h0 dcb.P
 		return attempt{outcome: moved}, nil
 	}
 	if b.cond != nil {
+		if v.Base() > h0 {
+			panic(fmt.Sprintf("sequencer: a view with base %d for a condition checked up to %d", v.Base(), h0))
+		}
 		if s.mu.staged-h0 > windowEvents && round < patience {
 			s.stats.returned.Add(1)
 			return attempt{outcome: stale}, nil
