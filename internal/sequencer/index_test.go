@@ -119,6 +119,7 @@ func TestAppendsAreFoundHoweverOftenTheMemoryPartChanges(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				r.Sealed()
 			}
 		}
 	})
