@@ -95,6 +95,12 @@ func TestLoadBuildsWhatIsMissingAndRemovesWhatIsSuperseded(t *testing.T) {
 	_, loaded = f.loadInPlace()
 	require.Empty(t, loaded.Built)
 	require.Equal(t, before, tree(t, f.dir), "the second time there is nothing to do")
+
+	// One that is built in the place of a damaged one of the same name stays.
+	require.NoError(t, os.Truncate(filepath.Join(f.dir, IndexDir, segment.Name(between(11, 20))), 50))
+	_, loaded = f.loadInPlace()
+	require.Equal(t, []segment.Range{between(11, 20)}, loaded.Built)
+	require.Equal(t, before, tree(t, f.dir))
 }
 
 // A long tail of the log is not held in memory as a whole.
