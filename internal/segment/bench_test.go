@@ -17,7 +17,7 @@ const benchEvents = 200_000
 
 // benchTerms are the terms of events with one of 20 types, a tag that no other event has, one that few have, and one of
 // 1,000. wide names what is unique by a UUID, the longest names in use.
-func benchTerms(events int, wide bool) ([]string, model) {
+func benchTerms(events int, wide bool) model {
 	m := model{}
 	name := func(kind string, n int) string {
 		if !wide {
@@ -35,7 +35,16 @@ func benchTerms(events int, wide bool) ([]string, model) {
 			m[key] = append(m[key], p)
 		}
 	}
-	return m.keys(), m
+	return m
+}
+
+// lists returns the keys in order, and the list of each.
+func (m model) lists() (keys []string, lists [][]dcb.Position) {
+	keys = m.keys()
+	for _, key := range keys {
+		lists = append(lists, m[key])
+	}
+	return keys, lists
 }
 
 var widths = []struct {
@@ -43,12 +52,12 @@ var widths = []struct {
 	wide bool
 }{{"numbers", false}, {"uuids", true}}
 
-func buildBench(b *testing.B, dir string, r Range, keys []string, m model) {
+func buildBench(b *testing.B, dir string, r Range, keys []string, lists [][]dcb.Position) {
 	w, err := Create(dir, testSeed, r)
 	require.NoError(b, err)
-	for _, key := range keys {
+	for i, key := range keys {
 		if err = w.Term(Kind(key[0]), key[1:]); err == nil {
-			err = w.Positions(m[key])
+			err = w.Positions(lists[i])
 		}
 		if err != nil {
 			b.Fatal(err)
@@ -61,11 +70,11 @@ func buildBench(b *testing.B, dir string, r Range, keys []string, m model) {
 func BenchmarkBuild(b *testing.B) {
 	for _, c := range widths {
 		b.Run(c.name, func(b *testing.B) {
-			keys, m := benchTerms(benchEvents, c.wide)
+			keys, lists := benchTerms(benchEvents, c.wide).lists()
 			r, dir := Range{1, benchEvents}, b.TempDir()
 			b.ResetTimer()
 			for range b.N {
-				buildBench(b, dir, r, keys, m)
+				buildBench(b, dir, r, keys, lists)
 			}
 			b.StopTimer()
 			s, err := Open(dir, testSeed, r)
@@ -77,13 +86,13 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
+// BenchmarkMerge is the price of eight segments made one, by the event.
 func BenchmarkMerge(b *testing.B) {
-	keys, m := benchTerms(benchEvents, false)
-	dir, const_ := b.TempDir(), benchEvents/8
-	_ = keys
+	m := benchTerms(benchEvents, false)
+	dir := b.TempDir()
 	var inputs []*Segment
-	for i := range 8 {
-		r := Range{dcb.Position(i*const_ + 1), dcb.Position((i + 1) * const_)}
+	for i := range dcb.Position(8) {
+		r := Range{i*benchEvents/8 + 1, (i + 1) * benchEvents / 8}
 		build(b, dir, r, m.part(r))
 		s, err := Open(dir, testSeed, r)
 		require.NoError(b, err)
@@ -101,9 +110,9 @@ func BenchmarkMerge(b *testing.B) {
 }
 
 func benchSegment(b *testing.B, wide bool) (*Segment, []string) {
-	keys, m := benchTerms(benchEvents, wide)
+	keys, lists := benchTerms(benchEvents, wide).lists()
 	dir, r := b.TempDir(), Range{1, benchEvents}
-	buildBench(b, dir, r, keys, m)
+	buildBench(b, dir, r, keys, lists)
 	s, err := Open(dir, testSeed, r)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, s.Close()) })
@@ -147,7 +156,7 @@ func BenchmarkCursor(b *testing.B) {
 	require.NoError(b, err)
 	require.EqualValues(b, benchEvents/20, l.Len())
 	for _, backwards := range []bool{false, true} {
-		b.Run(strings.Fields("up down")[map[bool]int{true: 1}[backwards]], func(b *testing.B) {
+		b.Run(fmt.Sprintf("backwards=%v", backwards), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; i < b.N; {
 				c := l.Cursor(0, benchEvents, backwards)

@@ -26,7 +26,7 @@ type Builder struct {
 	w         *writer
 	rangeOf   Range
 	key       []byte // of the current term, the kind first; empty before the first
-	previous  []byte // key of the term before
+	scratch   []byte
 	list      listBuilder
 	run       runBuilder
 	fences    []byte
@@ -59,34 +59,23 @@ func Create(dir string, seed uint64, r Range) (*Builder, error) {
 // Term begins the next term. It is an error if the kind is unknown, the term is empty or longer than 65,535 bytes or not
 // above the one before, or if that one got no position.
 func (b *Builder) Term(kind Kind, term string) error {
-	if b.err != nil {
-		return b.err
-	}
 	if kind != Type && kind != Tag || term == "" || len(term) > maxTermBytes {
 		return b.fail(fmt.Errorf("segment: a term of kind %d with %d bytes", kind, len(term)))
 	}
-	if err := b.endTerm(); err != nil {
-		return b.fail(err)
-	}
-	b.key, b.previous = append(append(b.previous[:0], byte(kind)), term...), b.key
-	return b.beginTerm()
+	b.scratch = append(append(b.scratch[:0], byte(kind)), term...)
+	return b.begin(b.scratch)
 }
 
-// termOf is Term for a key that a segment had.
-func (b *Builder) termOf(key []byte) error {
+// begin begins the next term by its key, which it copies. REQUIRES: the key has a kind and a term.
+func (b *Builder) begin(key []byte) error {
 	if b.err != nil {
 		return b.err
 	}
+	if bytes.Compare(key, b.key) <= 0 {
+		return b.fail(fmt.Errorf("segment: term %.100q is not above the one before it", key[1:]))
+	}
 	if err := b.endTerm(); err != nil {
 		return b.fail(err)
-	}
-	b.key, b.previous = append(b.previous[:0], key...), b.key
-	return b.beginTerm()
-}
-
-func (b *Builder) beginTerm() error {
-	if bytes.Compare(b.key, b.previous) <= 0 {
-		return b.fail(fmt.Errorf("segment: term %q is not above the one before it", b.key[1:]))
 	}
 	if b.run.full() {
 		if err := b.endRun(); err != nil {
@@ -94,10 +83,11 @@ func (b *Builder) beginTerm() error {
 		}
 	}
 	if b.run.terms == 0 {
-		if err := b.beginRun(); err != nil {
+		if err := b.beginRun(key); err != nil {
 			return b.fail(err)
 		}
 	}
+	b.key = append(b.key[:0], key...)
 	b.list.begin()
 	return nil
 }
@@ -113,10 +103,10 @@ func (b *Builder) Positions(ps []dcb.Position) error {
 	}
 	for _, p := range ps {
 		if p < b.rangeOf.First || p > b.rangeOf.Last {
-			return b.fail(fmt.Errorf("segment: position %d of term %q is outside %d to %d", p, b.key[1:], b.rangeOf.First, b.rangeOf.Last))
+			return b.fail(fmt.Errorf("segment: position %d of term %.100q is outside %d to %d", p, b.key[1:], b.rangeOf.First, b.rangeOf.Last))
 		}
 		if !b.list.add(b.w, uint32(p-b.rangeOf.First)) {
-			return b.fail(fmt.Errorf("segment: position %d of term %q is not above the one before it", p, b.key[1:]))
+			return b.fail(fmt.Errorf("segment: position %d of term %.100q is not above the one before it", p, b.key[1:]))
 		}
 	}
 	return nil
@@ -128,7 +118,7 @@ func (b *Builder) endTerm() error {
 		return nil
 	}
 	if b.list.count == 0 {
-		return fmt.Errorf("segment: term %q has no position", b.key[1:])
+		return fmt.Errorf("segment: term %.100q has no position", b.key[1:])
 	}
 	b.terms++
 	b.postings += b.list.count
@@ -138,9 +128,9 @@ func (b *Builder) endTerm() error {
 	return b.run.add(b.key, (b.list.end(b.w)-b.run.start)<<1)
 }
 
-// beginRun notes the fence: the shortest string that is above every key before and not above the keys of the run.
-func (b *Builder) beginRun() error {
-	fence := b.key[:commonPrefix(b.previous, b.key)+1]
+// beginRun notes the fence: the shortest string that is above every key before, and not above key, the first of the run.
+func (b *Builder) beginRun(key []byte) error {
+	fence := key[:commonPrefix(b.key, key)+1]
 	b.directory = binary.LittleEndian.AppendUint64(b.directory, uint64(len(b.fences)))
 	b.directory = binary.LittleEndian.AppendUint32(b.directory, uint32(len(fence)))
 	b.fences = append(b.fences, fence...)
@@ -204,9 +194,12 @@ func (b *Builder) Abort() error {
 	return b.w.abort()
 }
 
+// fail keeps the first error.
 func (b *Builder) fail(err error) error {
-	b.err = err
-	return err
+	if b.err == nil {
+		b.err = err
+	}
+	return b.err
 }
 
 // runBuilder makes the FST of one run in memory: vellum swallows errors of its writer, and a buffer has none.

@@ -58,7 +58,7 @@ func concatenate(ctx context.Context, b *Builder, inputs []*Segment) error {
 	var key []byte
 	for len(open) > 0 {
 		key = append(key[:0], least(open)...)
-		if err := b.termOf(key); err != nil {
+		if err := b.begin(key); err != nil {
 			return err
 		}
 		rest := open[:0]

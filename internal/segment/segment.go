@@ -39,18 +39,24 @@ func Open(dir string, seed uint64, r Range) (*Segment, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("segment: open %s: %w", path, err)
 	}
-	m := newMapping(path, data, place{seed, r}, footer{})
-	err = m.guard(func() (err error) {
+	m, err := judge(path, data, place{seed, r})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("segment: open: %w", err), unmap(data))
+	}
+	return &Segment{mapping: m}, nil
+}
+
+// judge looks at the ends of a file.
+func judge(path string, data []byte, p place) (*mapping, error) {
+	m := newMapping(path, data, p, footer{})
+	err := m.guard(func() (err error) {
 		m.foot, err = m.parse()
 		return err
 	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("segment: open: %w", err), m.unmap())
-	}
-	return &Segment{mapping: newMapping(path, data, m.place, m.foot)}, nil
+	return newMapping(path, data, p, m.foot), err
 }
 
-// mapWhole maps f, whatever its size; an empty file cannot be mapped and needs no mapping.
+// mapWhole maps f, whatever its size; an empty file needs no mapping.
 func mapWhole(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -83,15 +89,6 @@ func (m *mapping) parse() (footer, error) {
 	return f, m.corrupt(uint64(max(0, size-footerBytes)), err.Error())
 }
 
-func (m *mapping) unmap() error {
-	data := m.data
-	m.data = nil
-	if data == nil {
-		return nil
-	}
-	return unmap(data)
-}
-
 // Range is the range of positions that the segment covers.
 func (s *Segment) Range() Range { return s.place.r }
 
@@ -110,8 +107,10 @@ func (s *Segment) Postings() uint64 { return s.foot.postings }
 // Close unmaps the file; a second Close does nothing.
 // REQUIRES: nobody uses the segment, or a list, cursor or iterator that came from it, any more.
 func (s *Segment) Close() error {
+	data := s.data
+	s.data = nil
 	s.runs.Store(nil)
-	if err := s.unmap(); err != nil {
+	if err := unmap(data); err != nil {
 		return fmt.Errorf("segment: close %s: %w", s.path, err)
 	}
 	return nil
