@@ -23,7 +23,7 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rng := someRandom(rt)
 		r := rapid.SampledFrom(ranges).Draw(rt, "range")
-		m := randomModel(rng, r, rapid.SampledFrom([]int{0, 1, 5, 60, 3000}).Draw(rt, "terms"))
+		m := randomModel(rng, r, rapid.SampledFrom([]int{0, 1, 5, 60, 1500}).Draw(rt, "terms"))
 		dir := t.TempDir()
 		build(rt, dir, r, m)
 		s, err := Open(dir, testSeed, r)
@@ -141,13 +141,13 @@ func TestMergeEqualsBuildingAtOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rng := someRandom(rt)
 		r := rapid.SampledFrom(ranges[1:]).Draw(rt, "range")
-		m := randomModel(rng, r, rapid.SampledFrom([]int{1, 60, 3000}).Draw(rt, "terms"))
+		m := randomModel(rng, r, rapid.SampledFrom([]int{1, 60, 1500}).Draw(rt, "terms"))
 		whole, dir := t.TempDir(), t.TempDir()
 		build(rt, whole, r, m)
 		var inputs []*Segment
 		for rest := r; ; {
 			cut := rest.First + dcb.Position(uintN(rng, rest.span()))
-			if len(inputs) == 7 || rng.IntN(4) == 0 {
+			if len(inputs) == 4 || rng.IntN(4) == 0 {
 				cut = rest.Last
 			}
 			piece := Range{rest.First, cut}
