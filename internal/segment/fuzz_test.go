@@ -2,7 +2,6 @@ package segment
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -12,24 +11,6 @@ import (
 
 	"opossum/dcb"
 )
-
-// reseal gives the bytes before the table, whatever they are, a right table, and a footer with the given numbers.
-func reseal(body []byte, r Range, runs, fences, terms, postings uint64) []byte {
-	p := place{testSeed, r}
-	b := append(appendHeader(nil, r), body[min(headerBytes, len(body)):]...)
-	f := footer{end: uint64(len(b)), runs: runs, fences: fences, terms: terms, postings: postings}
-	for block := range f.blocks() {
-		b = binary.LittleEndian.AppendUint64(b, p.sum(block, b[block*blockBytes:min(f.end, block*blockBytes+blockBytes)]))
-	}
-	f.tableSum = p.sum(tablePlace, b[f.end:])
-	return appendFooter(b, p, f)
-}
-
-// opened opens bytes that stand in no file.
-func opened(b []byte, r Range) (*Segment, error) {
-	m, err := judge("bytes", b, place{testSeed, r})
-	return &Segment{mapping: m}, err
-}
 
 // ask puts every question to a segment whose content may be anything. Answers may be wrong, since the checksums are right, but
 // they are in form, come to an end, and errors are damage.
@@ -170,18 +151,6 @@ func FuzzSealed(f *testing.F) {
 	})
 }
 
-// forged is a sealed segment of one run with these lists and this FST.
-func forged(r Range, lists, fst []byte, terms, postings uint64) []byte {
-	le := binary.LittleEndian
-	body := append(appendHeader(nil, r), lists...)
-	at := uint64(len(body))
-	body = append(append(body, fst...), byte(Type))
-	fences := at + uint64(len(fst))
-	body = le.AppendUint32(le.AppendUint64(body, 0), 1)
-	body = le.AppendUint64(le.AppendUint32(body, uint32(len(fst))), at)
-	return reseal(body, r, 1, fences, terms, postings)
-}
-
 // FuzzRun reaches the decoders of terms and lists, which FuzzSealed mostly misses.
 func FuzzRun(f *testing.F) {
 	for _, m := range []model{small(), {"\x01A": {100}}, {"\x01A": {100, 300}, "\x02b": {100, 70_000}}} {
@@ -203,58 +172,6 @@ func FuzzRun(f *testing.F) {
 		require.NoError(t, err)
 		ask(t, s)
 	})
-}
-
-// hostile are FSTs that no builder makes: endless, or as good as endless, or leading out of their bytes.
-func hostile() map[string][]byte {
-	le := binary.LittleEndian
-	head := func() []byte { return le.AppendUint64(le.AppendUint64(nil, 1), 0) }
-	end := func(b []byte, root int) []byte { return le.AppendUint64(le.AppendUint64(b, 1), uint64(root)) }
-
-	// One state whose one transition leads to itself: the distance down to itself is below zero.
-	circle := head()
-	circle = le.AppendUint64(circle, uint64(math.MaxUint64-8)) // 16 - (16 - 25)
-	circle = append(circle, 8<<4, 0x80|1)
-
-	// Forty states with two transitions each to the next one, and at their end none: 2^40 paths, and no term.
-	paths := head()
-	next := 1 // the state that is none
-	for range 40 {
-		start := len(paths)
-		d := byte(start - next)
-		paths = append(paths, d, d, 'b', 'a', 1<<4, 2)
-		next = len(paths) - 1
-	}
-	beyond := append(head(), 0)
-	return map[string][]byte{
-		"circle":           end(circle, 25),
-		"paths":            end(paths, next),
-		"root beyond":      end(beyond, 1<<40),
-		"root at the end":  end(beyond, len(beyond)+16),
-		"root in header":   end(beyond, 3),
-		"root below":       end(beyond, -5),
-		"empty":            {},
-		"header only":      head(),
-		"unknown version":  append([]byte{2}, end(head()[1:], 0)...),
-		"no term":          end(head(), 1),
-		"the empty term":   end(head(), 0),
-		"too many entries": end(append(head(), 1), 16),
-	}
-}
-
-func TestHostileTerms(t *testing.T) {
-	for name, fst := range hostile() {
-		t.Run(name, func(t *testing.T) {
-			s, err := opened(forged(smallRange, nil, fst, 1, 1), smallRange)
-			require.NoError(t, err)
-			requireDamage(t, s.Verify(), "bytes")
-			_, err = contents(s)
-			requireDamage(t, err, "bytes")
-			if _, err = s.Find(Type, "tttttttttttttttttttt"); err != nil {
-				requireDamage(t, err, "bytes")
-			}
-		})
-	}
 }
 
 func FuzzParseName(f *testing.F) {
