@@ -93,8 +93,6 @@ func (r *run) head(m *mapping, head uint64) (List, error) {
 		return List{}, m.corrupt(head, errVarint.Error())
 	case count < 2 || count-1 > m.place.r.span() || size < count || size > head-r.start:
 		return List{}, m.corrupt(head, "the head of a list contradicts its place")
-	case count > listBlock && l.blocks()*skipBytes > r.fst-l.skips:
-		return List{}, m.corrupt(head, "the skip table of a list leads out of its run")
 	}
 	return l, nil
 }

@@ -116,8 +116,8 @@ func (s *Segment) Close() error {
 	return nil
 }
 
-// Find returns the positions of a term; an absent term has none. It allocates nothing, once the part of the directory
-// that it needs has been loaded and while no other goroutine asks the same part.
+// Find returns the positions of a term; an absent term has none. For a term of up to 127 bytes it allocates nothing, once
+// the run of terms that it needs has been opened and while no other goroutine asks the same run.
 func (s *Segment) Find(kind Kind, term string) (List, error) {
 	var room [128]byte
 	key := append(append(room[:0], byte(kind)), term...)
@@ -191,9 +191,6 @@ func (m *mapping) readRuns() ([]run, error) {
 		}
 		r := &runs[i]
 		r.start, r.fst, r.size, r.fence = start, fst, uint64(size), text[fence:fence+fenceLen]
-		if i > 0 && r.fence <= runs[i-1].fence {
-			return nil, m.corrupt(foot.fences+fence, "the fences of the directory do not ascend")
-		}
 		start, fenced = fst+uint64(size), fenced+fenceLen
 	}
 	if start != foot.fences || fenced != uint64(len(text)) {
