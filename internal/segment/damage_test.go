@@ -214,9 +214,12 @@ func TestOldLooksDoNotCount(t *testing.T) {
 	path := filepath.Join(dir, Name(smallRange))
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	require.NoError(t, err)
-	_, err = f.WriteAt([]byte{0x55}, 0x30) // one distance of the long list
+	_, err = f.WriteAt([]byte{0x7d}, 0x20) // one distance of a list, which decodes as well as before
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
+	lie, err := contents(s)
+	require.NoError(t, err, "nobody looks at a block twice")
+	require.NotEqual(t, small(), lie)
 	requireDamage(t, s.Verify(), path)
 	_, err = Merge(t.Context(), dir, testSeed, []*Segment{s})
 	requireDamage(t, err, path)

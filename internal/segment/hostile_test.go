@@ -127,9 +127,11 @@ func TestHostileDirectory(t *testing.T) {
 	refused("more behind the lists", slices.Insert(bytes.Clone(body), int(f.fences), 0), footer{runs: f.runs, fences: f.fences + 1, terms: f.terms, postings: f.postings})
 	refused("more behind the fences", slices.Insert(bytes.Clone(body), int(f.directory()), 0), f)
 
-	b := bytes.Clone(body) // the same fence twice
+	b := bytes.Clone(body)
+	b[f.fences] = 2 // the first fence, still below the next
+	refused("above the first term", b, f)
 	copy(b[f.fences:], bytes.Repeat([]byte{1}, int(f.directory()-f.fences)))
-	refused("fences", b, f)
+	refused("below the last term", b, f)
 }
 
 // Values and lists that no builder makes, behind right checksums.
