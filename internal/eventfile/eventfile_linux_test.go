@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -335,4 +336,47 @@ func TestKernelRelease(t *testing.T) {
 	} {
 		require.Equal(t, want, atLeast(release, 5, 8), release)
 	}
+}
+
+func TestReadLooksInTheDirectoryThatIsHeld(t *testing.T) {
+	s := openStore(t)
+	require.NoError(t, s.Write(10_001, text(10_001)))
+	require.NoError(t, os.Rename(s.dir, s.dir+"-moved"))
+	got, err := s.Read(10_001)
+	require.NoError(t, err)
+	require.Equal(t, dcb.Position(10_001), got.Position)
+	_, err = s.Read(10_002)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, s.Path(10_002))
+}
+
+// A descriptor that was closed may be that of another directory by now: what is missing there is not missing here.
+func TestReadBesideCloseFindsTheEventOrIsClosed(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "events"))
+	require.NoError(t, err)
+	require.NoError(t, s.Write(1, text(1)))
+	var readers sync.WaitGroup
+	started := make(chan struct{}, 4)
+	for range cap(started) {
+		readers.Go(func() {
+			for first := true; ; first = false {
+				_, err := s.Read(1)
+				if first {
+					started <- struct{}{}
+				}
+				if err != nil {
+					if !errors.Is(err, fs.ErrClosed) {
+						t.Error(err)
+					}
+					return
+				}
+			}
+		})
+	}
+	for range cap(started) {
+		<-started
+	}
+	require.NoError(t, s.root.Close(), "the moment between a Read's first look and its open")
+	readers.Wait()
+	require.ErrorIs(t, s.Close(), fs.ErrClosed)
 }

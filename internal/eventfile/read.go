@@ -17,7 +17,7 @@ func (s *Store) Read(p dcb.Position) (dcb.SequencedEvent, error) {
 	}
 	buf := buffers.Get().(*[]byte)
 	defer recycle(buf)
-	text, err := readRegular(s.Path(p), *buf)
+	text, err := s.readRegular(p, *buf)
 	if bad := unreadable(""); errors.As(err, &bad) {
 		return dcb.SequencedEvent{}, s.corrupt(p, 0, string(bad))
 	}
