@@ -47,8 +47,9 @@ fuzz: ## every fuzz target for FUZZTIME each
 		done; \
 	done
 
-bench: ## the five-row table: what durability costs, five ways, one writer and 64
+bench: ## what durability costs, five ways, and what reads cost beside a scan and a map in memory
 	$(GO) run ./bench/table
+	$(GO) run ./bench/table --reads
 
 bench-floors: ## appends beside the bare log, at 1 to 1,024 writers
 	$(GO) run ./bench/table --floors

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,7 +15,7 @@ import (
 )
 
 func TestBadArgumentsAreRefused(t *testing.T) {
-	for _, args := range []string{"--rounds 0", "--seconds 0", "--floors --tuning", "extra", "--nonsense"} {
+	for _, args := range []string{"--rounds 0", "--seconds 0", "--floors --tuning", "--reads --floors", "extra", "--nonsense"} {
 		dir := filepath.Join(t.TempDir(), "data")
 		err := run(t.Context(), append(strings.Fields(args), "--dir", dir), io.Discard, io.Discard)
 		require.Error(t, err, args)
@@ -27,16 +26,59 @@ func TestBadArgumentsAreRefused(t *testing.T) {
 func TestACancelledRunRemovesItsDirectory(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
+	dir := diskDir(t)
+	for _, args := range []string{"--quick", "--reads --quick"} {
+		require.ErrorIs(t, run(ctx, append(strings.Fields(args), "--dir", dir), io.Discard, io.Discard), context.Canceled)
+		require.NoDirExists(t, dir)
 	}
-	if _, err := bench.Inspect(dir); err != nil {
+}
+
+// diskDir returns a directory that does not exist yet, on a disk.
+func diskDir(t *testing.T) string {
+	parent := t.TempDir()
+	if _, err := bench.Inspect(parent); err != nil {
 		t.Skip(err)
 	}
-	require.NoError(t, os.Remove(dir))
-	require.ErrorIs(t, run(ctx, []string{"--quick", "--dir", dir}, io.Discard, io.Discard), context.Canceled)
+	return filepath.Join(parent, "data")
+}
+
+func TestReadsAreMeasuredAndReported(t *testing.T) {
+	dir := diskDir(t)
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), []string{"--reads", "--quick", "--json", "--dir", dir}, &out, io.Discard))
 	require.NoDirExists(t, dir)
+	var r report
+	require.NoError(t, json.Unmarshal([]byte(out.String()), &r))
+	require.Equal(t, readEventsQuick, r.Reads.Events)
+	require.Len(t, r.Reads.Ways, 3)
+
+	out.Reset()
+	r.tables = r.Reads.tables()
+	require.NoError(t, r.print(&out, true))
+	for _, o := range bench.ReadOperations() {
+		require.Contains(t, out.String(), "\n| "+o.What+" | ")
+	}
+	for _, goal := range []string{" 20µs ", " 100µs ", " 100ms "} {
+		require.Contains(t, out.String(), goal)
+	}
+}
+
+func TestGoalsBelongToOperations(t *testing.T) {
+	goals := len(readGoals)
+	for _, o := range bench.ReadOperations() {
+		if _, ok := readGoals[o.Name]; ok {
+			goals--
+		}
+	}
+	require.Zero(t, goals)
+	require.Equal(t, "20µs pass", verdict(bench.Spread{Median: 20_000}, 20*time.Microsecond))
+	require.Equal(t, "20µs MISS", verdict(bench.Spread{Median: 20_001, Min: 1}, 20*time.Microsecond))
+}
+
+func TestRatiosHaveThreeDigits(t *testing.T) {
+	for ratio, want := range map[float64]string{0.0123456: "0.0123", 1.5: "1.5", 43.256: "43.3", 99.96: "100", 999.7: "1,000", 12_345.6: "12,346"} {
+		require.Equal(t, want, times(bench.Spread{Median: ratio}))
+	}
 }
 
 func TestReportsArePrintedInEachForm(t *testing.T) {
@@ -58,7 +100,7 @@ func TestReportsArePrintedInEachForm(t *testing.T) {
 
 func TestDurationsHaveThreeDigits(t *testing.T) {
 	for nanoseconds, want := range map[float64]string{
-		940_400: "940µs", 1_234_567: "1.23ms", 46_912_000: "46.9ms", 1_620_400_000: "1.62s", 16_204_000_000: "16.2s",
+		40: "40ns", 1_234: "1.23µs", 940_400: "940µs", 1_234_567: "1.23ms", 46_912_000: "46.9ms", 1_620_400_000: "1.62s", 16_204_000_000: "16.2s",
 	} {
 		require.Equal(t, want, duration(nanoseconds))
 	}

@@ -53,11 +53,32 @@ func number(n float64) string { return humanize.Comma(int64(n + 0.5)) }
 // duration prints nanoseconds with about three digits.
 func duration(nanoseconds float64) string {
 	d := time.Duration(nanoseconds)
-	for unit := time.Microsecond; ; unit *= 10 {
+	for unit := time.Nanosecond; ; unit *= 10 {
 		if d < 1000*unit {
 			return d.Round(unit).String()
 		}
 	}
+}
+
+// durations prints a median in nanoseconds and how far the rounds went from it.
+func durations(s bench.Spread) string {
+	return fmt.Sprintf("%s (%s-%s)", duration(s.Median), duration(s.Min), duration(s.Max))
+}
+
+// times prints a ratio that may be very large or very small with about three digits.
+func times(s bench.Spread) string {
+	if s.Median >= 100 {
+		return number(s.Median)
+	}
+	return fmt.Sprintf("%.3g", s.Median)
+}
+
+// verdict says whether the median is within the goal.
+func verdict(s bench.Spread, goal time.Duration) string {
+	if s.Median > float64(goal) {
+		return fmt.Sprintf("%v MISS", goal)
+	}
+	return fmt.Sprintf("%v pass", goal)
 }
 
 func count(n int, noun string) string {
