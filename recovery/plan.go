@@ -125,7 +125,7 @@ func (d decision) tail(p *Plan) (wal.Scanned, error) {
 		}
 		if !g.Linked {
 			if g.Stop != nil {
-				if err := d.convict(g, 0); err != nil {
+				if err := d.convict(g); err != nil {
 					return g, err
 				}
 				p.Cuts = append(p.Cuts, cutOf(g))
@@ -137,7 +137,7 @@ func (d decision) tail(p *Plan) (wal.Scanned, error) {
 			if above {
 				return g, d.refuse(g.Gen, g.Valid, "position %d: %v; the next generation was begun, so this one was durable", g.Next(), g.Stop)
 			}
-			if err := d.convict(g, g.Next()); err != nil {
+			if err := d.convict(g); err != nil {
 				return g, err
 			}
 			p.Cuts = append(p.Cuts, cutOf(g))
@@ -152,15 +152,13 @@ func cutOf(g wal.Scanned) Cut {
 }
 
 // convict refuses if an intact frame behind the damage proves that what is damaged was durable.
-// next is the position expected at the damage, 0 if none.
-func (d decision) convict(g wal.Scanned, next dcb.Position) error {
-	for _, f := range g.Later {
-		if f.DurableOff > uint64(g.Valid) || next > 0 && f.Durable >= next {
-			return d.refuse(g.Gen, g.Valid, "position %d: %v; the intact frame of positions %d to %d at offset %d proves that it was durable",
-				next, g.Stop, f.First, f.Last(), f.Offset)
-		}
+func (d decision) convict(g wal.Scanned) error {
+	f, rotten := g.Rotten()
+	if !rotten {
+		return nil
 	}
-	return nil
+	return d.refuse(g.Gen, g.Valid, "position %d: %v; the intact frame of positions %d to %d at offset %d proves that it was durable",
+		g.Next(), g.Stop, f.First, f.Last(), f.Offset)
 }
 
 // heed asks the witnesses outside the log whether anything acknowledged lies beyond head.

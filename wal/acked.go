@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -55,12 +56,31 @@ func decodeAcked(b []byte, id StoreID) Acked {
 
 // ReadAcked reads the witness of a log directory; the zero Acked if there is none that speaks.
 func ReadAcked(dir string, id StoreID) (Acked, error) {
+	b, err := readAckedBytes(dir)
+	return decodeAcked(b, id), err
+}
+
+// readAckedBeside reads ACKED beside an owner who may be writing it: what makes no sense, twice the same, is not half
+// written.
+func readAckedBeside(dir string, id StoreID) (Acked, error) {
+	var last []byte
+	for {
+		b, err := readAckedBytes(dir)
+		if a := decodeAcked(b, id); err != nil || a != (Acked{}) || bytes.Equal(b, last) {
+			return a, err
+		}
+		last = b
+	}
+}
+
+// readAckedBytes returns nothing if there is no witness.
+func readAckedBytes(dir string) ([]byte, error) {
 	b, err := os.ReadFile(filepath.Join(dir, ackedFile))
 	if notExist(err) {
-		return Acked{}, nil
+		return nil, nil
 	}
 	if err != nil {
-		return Acked{}, fmt.Errorf("wal: read witness: %w", err)
+		return nil, fmt.Errorf("wal: read witness: %w", err)
 	}
-	return decodeAcked(b, id), nil
+	return b, nil
 }

@@ -20,6 +20,7 @@ const (
 	MaxBodyBytes     = dcb.MaxAppendBytes
 	headerBodyBytes  = 16 + 8
 	linkBodyBytes    = 6 * 8
+	beginBytes       = 2*(1+FrameHeaderBytes) + headerBodyBytes + linkBodyBytes // header and link as entries
 )
 
 // StoreID is the identity of a store. Every checksum is seeded with it: right bytes of another store are wrong bytes here.

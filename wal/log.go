@@ -342,22 +342,29 @@ func (l *Log) ReadAt(p Place, b []byte) error {
 		if g.no != p.Gen {
 			continue
 		}
-		_, err := g.file.ReadAt(b, int64(p.Off))
-		if errors.Is(err, os.ErrClosed) && g.no < l.FirstGeneration() {
+		err := readPlace(g.file, p, b)
+		if errors.Is(err, dcb.ErrClosed) && g.no < l.FirstGeneration() {
 			break // trimmed while we looked
 		}
-		if errors.Is(err, os.ErrClosed) {
-			return fmt.Errorf("wal: %w", dcb.ErrClosed)
-		}
-		if errors.Is(err, io.EOF) {
-			return &dcb.CorruptError{File: GenerationPath(l.dir, p.Gen), Offset: int64(p.Off), Reason: fmt.Sprintf("the file ends within %d bytes that were written", len(b))}
-		}
-		if err != nil {
-			return fmt.Errorf("wal: read %d bytes at offset %d: %w", len(b), p.Off, err)
-		}
-		return nil
+		return err
 	}
-	return fmt.Errorf("wal: generation %d: %w", p.Gen, ErrTrimmed)
+	return trimmed(p)
+}
+
+func trimmed(p Place) error { return fmt.Errorf("wal: generation %d: %w", p.Gen, ErrTrimmed) }
+
+// readPlace fills b from the place p, of which f is the generation.
+func readPlace(f *os.File, p Place, b []byte) error {
+	_, err := f.ReadAt(b, int64(p.Off))
+	switch {
+	case errors.Is(err, os.ErrClosed):
+		return fmt.Errorf("wal: %w", dcb.ErrClosed)
+	case errors.Is(err, io.EOF):
+		return &dcb.CorruptError{File: f.Name(), Offset: int64(p.Off), Reason: fmt.Sprintf("the file ends within %d bytes that were written", len(b))}
+	case err != nil:
+		return fmt.Errorf("wal: read %d bytes at offset %d: %w", len(b), p.Off, err)
+	}
+	return nil
 }
 
 // Trim deletes the generations that end at or before the checkpoint s, oldest first, and returns how many it deleted.

@@ -7,7 +7,8 @@ import (
 	"opossum/dcb"
 )
 
-// Scanned is what a generation's bytes say. It is a value: nothing in it refers to a file.
+// Scanned is what a generation's bytes say. It is a value: nothing in it refers to a file. The zero value with a Gen stands
+// before the first byte.
 type Scanned struct {
 	Gen     uint64
 	Header  bool         // the header frame is intact
@@ -20,6 +21,9 @@ type Scanned struct {
 	Size    int64        // bytes given
 	Stop    error        // why the scan ended before Size; nil if it did not
 	Later   []Frame      // intact frames found behind Valid when Stop is not nil
+
+	passed uint64       // commits of earlier scans, which are not in Commits
+	next   dcb.Position // the position after them; 0 if there were none
 }
 
 // Next returns the position after the last intact event; 0 if the generation is not linked.
@@ -27,12 +31,12 @@ func (s Scanned) Next() dcb.Position {
 	if n := len(s.Commits); n > 0 {
 		return s.Commits[n-1].Last() + 1
 	}
-	return s.Base
+	return max(s.next, s.Base)
 }
 
 // LastNo returns the number of the last intact frame.
 func (s Scanned) LastNo() uint64 {
-	no := uint64(len(s.Commits))
+	no := s.passed + uint64(len(s.Commits))
 	if s.Header {
 		no++
 	}
@@ -45,21 +49,47 @@ func (s Scanned) LastNo() uint64 {
 // Scan reads the frames of one generation. It is a pure function: it stops at the first byte that is not the next
 // frame, says why, and then looks behind for intact frames, because those can convict the damage as rot.
 // Bodies share memory with b.
-func Scan(b []byte, id StoreID, gen uint64) Scanned {
-	s := Scanned{Gen: gen, Size: int64(len(b))}
+func Scan(b []byte, id StoreID, gen uint64) Scanned { return Scanned{Gen: gen}.Continue(b, id) }
+
+// Continue goes on from s with the bytes that follow s.Valid in the file, by the rules of Scan: the result is that of a scan
+// of the whole, but for Commits, which holds the new ones only. For who follows a file that grows.
+func (s Scanned) Continue(b []byte, id StoreID) Scanned {
+	start := s.Valid
+	s.next, s.passed = s.Next(), s.passed+uint64(len(s.Commits))
+	s.Size, s.Commits, s.Stop, s.Later = start+int64(len(b)), nil, nil, nil
 	for s.Valid < s.Size {
-		if err := s.take(b, id); err != nil {
+		rest := b[s.Valid-start:]
+		if err := s.take(rest, id); err != nil {
 			s.Stop = err
-			s.Later = findLater(b, s.Valid+1, id, gen)
+			s.Later = findLater(rest, s.Valid, id, s.Gen)
 			break
 		}
 	}
 	return s
 }
 
-// take moves s over the next frame, or says why there is none.
-func (s *Scanned) take(b []byte, id StoreID) error {
-	rest := b[s.Valid:]
+// after returns the state in which s was behind f, one of its commits, for Continue.
+func (s Scanned) after(f Frame) Scanned {
+	return Scanned{
+		Gen: s.Gen, Header: true, Linked: true, Link: s.Link, Base: s.Base, Sum: f.Sum, Valid: f.End, Size: f.End,
+		passed: f.No - 2, next: f.Last() + 1,
+	}
+}
+
+// Rotten returns an intact frame that proves that what stands at Valid was durable once, so that the scan stopped at rot and
+// not at a torn write; ok is false if none does.
+func (s Scanned) Rotten() (proof Frame, ok bool) {
+	next := s.Next()
+	for _, f := range s.Later {
+		if f.DurableOff > uint64(s.Valid) || next > 0 && f.Durable >= next {
+			return f, true
+		}
+	}
+	return Frame{}, false
+}
+
+// take moves s over the next frame, with which rest begins, or says why there is none.
+func (s *Scanned) take(rest []byte, id StoreID) error {
 	entry, size, err := nextEntry(rest)
 	if err != nil {
 		if isZero(rest) {
@@ -115,13 +145,13 @@ func (s *Scanned) accept(f Frame, id StoreID) error {
 	return nil
 }
 
-// findLater looks for intact frames from offset from on, at any alignment: what tore or rotted may have any length.
-// It trusts a frame's own number, so that frames behind a hole are found as well.
-func findLater(b []byte, from int64, id StoreID, gen uint64) []Frame {
+// findLater looks for intact frames behind the first byte of b, which stands at offset at, and at any alignment: what tore
+// or rotted may have any length. It trusts a frame's own number, so that frames behind a hole are found as well.
+func findLater(b []byte, at int64, id StoreID, gen uint64) []Frame {
 	var magic [4]byte
 	binary.LittleEndian.PutUint32(magic[:], frameMagic)
 	var out []Frame
-	for from < int64(len(b)) {
+	for from := int64(1); from < int64(len(b)); {
 		i := bytes.Index(b[from:], magic[:])
 		if i < 0 {
 			break
@@ -129,10 +159,9 @@ func findLater(b []byte, from int64, id StoreID, gen uint64) []Frame {
 		start := from + int64(i)
 		from = start + 1
 		if f, ok := frameAt(b[start:], id, gen); ok {
-			f.Offset, f.BodyOffset = start, start+FrameHeaderBytes
-			f.End = f.BodyOffset + int64(len(f.Body))
+			from = start + FrameHeaderBytes + int64(len(f.Body))
+			f.Offset, f.BodyOffset, f.End = at+start, at+start+FrameHeaderBytes, at+from
 			out = append(out, f)
-			from = f.End
 		}
 	}
 	return out

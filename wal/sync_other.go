@@ -20,6 +20,9 @@ func settle(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// settleFrom makes durable what f holds, which is open for reading only: Windows does not permit that.
+func settleFrom(f *os.File, _ int64) error { return f.Sync() }
+
 // syncDir makes the names in a directory durable. Windows has no such call; the README says what is not promised there.
 func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
