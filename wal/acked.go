@@ -60,12 +60,12 @@ func ReadAcked(dir string, id StoreID) (Acked, error) {
 	return decodeAcked(b, id), err
 }
 
-// readAckedBeside reads ACKED beside an owner who may be writing it: what makes no sense, twice the same, is not half
-// written.
-func readAckedBeside(dir string, id StoreID) (Acked, error) {
+// readAckedBeside reads ACKED, by read, beside an owner who may be writing it: what makes no sense, twice the same, is not
+// half written.
+func readAckedBeside(read func() ([]byte, error), id StoreID) (Acked, error) {
 	var last []byte
 	for {
-		b, err := readAckedBytes(dir)
+		b, err := read()
 		if a := decodeAcked(b, id); err != nil || a != (Acked{}) || bytes.Equal(b, last) {
 			return a, err
 		}

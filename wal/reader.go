@@ -2,9 +2,7 @@ package wal
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"slices"
 	"sync/atomic"
 
 	"opossum/dcb"
@@ -81,7 +79,7 @@ const keptBytes = 1 << 20
 // Errors: ErrCorrupt, for damage and for files that are missing; ErrRewound; those of the sink and of the file system. After any
 // error but that of the sink Refresh may be called again.
 func (r *Reader) Refresh(known Known, sink Sink) error {
-	acked, err := readAckedBeside(r.dir, r.id)
+	acked, err := readAckedBeside(func() ([]byte, error) { return readAckedBytes(r.dir) }, r.id)
 	if err != nil {
 		return err
 	}
