@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"opossum/internal/eventfile"
+	"opossum/internal/follower"
 	"opossum/internal/index"
 	"opossum/internal/sequencer"
 	"opossum/ledger"
@@ -38,6 +39,7 @@ type Engine struct {
 	ledger *ledger.Ledger
 	seq    *sequencer.Sequencer
 	mat    *materializer.Materializer
+	follow *follower.Follower // of a read-only engine, which has no lock, log, seq and mat
 	reads  *query.Executor
 	report RecoveryReport
 
@@ -65,8 +67,11 @@ type hooks struct {
 // Open opens the store in dir, which is created if it does not exist, and takes its lock. nil opts are safe defaults. After a crash it
 // recovers first: Recovery tells what it found.
 //
+// With Options.ReadOnly it creates, changes and locks nothing, and shows everything that was acknowledged before the call.
+//
 // Errors: ErrInvalidOption; ErrLocked (names the owner's pid); ErrNotStore if dir holds other things; ErrVersion if a newer version
 // wrote it; ErrReadOnly if it cannot be written to; ErrCorrupt if acknowledged events are damaged or missing, naming file and offset.
+// Read-only: fs.ErrNotExist and ErrNotStore if there is no store; never ErrLocked or ErrReadOnly.
 func Open(dir string, opts *Options) (*Engine, error) { return open(dir, opts, hooks{}) }
 
 func open(dir string, opts *Options, h hooks) (*Engine, error) {
@@ -79,6 +84,12 @@ func open(dir string, opts *Options, h hooks) (*Engine, error) {
 		return nil, fmt.Errorf("opossum: open: %w", err)
 	}
 	e := &Engine{dir: abs, opts: o, logger: o.Logger, quit: make(chan struct{})}
+	if o.ReadOnly {
+		if err := e.openReadOnly(); err != nil {
+			return nil, fmt.Errorf("opossum: open %s read-only: %w", abs, err)
+		}
+		return e, nil
+	}
 	if err := e.open(h); err != nil {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 			err = fmt.Errorf("%w: %w", ErrReadOnly, err)
@@ -239,8 +250,11 @@ func checkForeign(dir string) error {
 // The end of ctx before the append is staged means "not written"; after that the error Is both ctx's and ErrOutcomeUnknown.
 //
 // Errors: ErrNoEvents, ErrInvalidEvent, ErrTooLarge, ErrInvalidQuery: the input; ErrConditionFailed, ErrAlreadyExists: the
-// condition, with a *ConditionFailedError; ErrDiskFull, ErrPoisoned, ErrClosed: certainly not written; ErrOutcomeUnknown.
+// condition, with a *ConditionFailedError; ErrDiskFull, ErrPoisoned, ErrClosed, ErrReadOnly: certainly not written; ErrOutcomeUnknown.
 func (e *Engine) Append(ctx context.Context, events []Event, cond *Condition, opts ...AppendOption) (Position, error) {
+	if e.follow != nil {
+		return 0, fmt.Errorf("opossum: append: %w", errOpenedReadOnly)
+	}
 	return e.seq.Append(ctx, events, cond)
 }
 
@@ -269,7 +283,7 @@ func (e *Engine) Head() Position { return e.ledger.Get(ledger.Visible) }
 func (e *Engine) Materialized() Position { return e.ledger.Get(ledger.Materialized) }
 
 // WaitMaterialized returns when everything up to p is filed and checkpointed. It prompts both: filing then goes ahead of appends.
-// Errors: ctx's, ErrClosed, ErrPoisoned.
+// A read-only engine prompts nothing, and waits until its owner has come so far. Errors: ctx's, ErrClosed, ErrPoisoned.
 func (e *Engine) WaitMaterialized(ctx context.Context, p Position) error {
 	if e.ledger.Get(ledger.Materialized) >= p {
 		return nil
@@ -280,17 +294,25 @@ func (e *Engine) WaitMaterialized(ctx context.Context, p Position) error {
 	if err := e.Sync(ctx); err != nil { // only what is durable is filed
 		return err
 	}
-	if err := e.mat.Wait(ctx, p); err != nil {
+	wait := e.waitForOwner
+	if e.follow == nil {
+		wait = e.mat.Wait
+	}
+	if err := wait(ctx, p); err != nil {
 		return fmt.Errorf("opossum: wait materialized: %w", err)
 	}
 	return nil
 }
 
-// Sync returns when everything acknowledged before the call is durable. By default that is so already.
+// Sync returns when everything acknowledged before the call is durable. By default that is so already; a read-only engine syncs
+// nothing and returns nil.
 // Errors: ctx's, ErrClosed, ErrPoisoned.
 func (e *Engine) Sync(ctx context.Context) error {
 	if e.closed.Load() {
 		return fmt.Errorf("opossum: sync: %w", ErrClosed)
+	}
+	if e.follow != nil {
+		return nil
 	}
 	return e.seq.Sync(ctx)
 }
@@ -310,7 +332,11 @@ func (e *Engine) Dir() string { return e.dir }
 
 // PauseFiling returns when no event file is being written, and none will be until resume is called, any number of times, or the
 // engine is closed: for measurements, and for tools that copy the files. Appends go on until MaxLag.
+// Errors: ctx's; ErrReadOnly of a read-only engine.
 func (e *Engine) PauseFiling(ctx context.Context) (resume func(), err error) {
+	if e.follow != nil {
+		return nil, fmt.Errorf("opossum: pause filing: %w", errOpenedReadOnly)
+	}
 	return e.mat.Pause(ctx)
 }
 
@@ -320,7 +346,11 @@ func (e *Engine) PauseFiling(ctx context.Context) (resume func(), err error) {
 func (e *Engine) Close() error {
 	e.closing.Do(func() {
 		e.closed.Store(true)
-		if err := e.close(); err != nil {
+		end := e.close
+		if e.follow != nil {
+			end = e.closeReadOnly
+		}
+		if err := end(); err != nil {
 			e.closing.err = fmt.Errorf("opossum: close: %w", err)
 		}
 	})

@@ -16,6 +16,7 @@ var (
 	ErrClosed          = dcb.ErrClosed
 	ErrLocked          = dcb.ErrLocked
 	ErrReadOnly        = dcb.ErrReadOnly
+	ErrReopen          = dcb.ErrReopen
 	ErrNotStore        = dcb.ErrNotStore
 	ErrVersion         = dcb.ErrVersion
 	ErrPoisoned        = dcb.ErrPoisoned

@@ -21,7 +21,7 @@ var layers = []string{
 	"dcb",
 	"internal/codec internal/segment",
 	"wal ledger internal/index internal/eventfile",
-	"internal/sequencer materializer query recovery",
+	"internal/sequencer internal/follower materializer query recovery",
 	".",
 	"bench",
 	"bench/table cmd/opossum",

@@ -46,22 +46,29 @@ type Metrics struct {
 // stallAfter is when a sync is said to hang.
 const stallAfter = time.Second
 
-// Metrics returns a snapshot. It may be called at any time, also after Close.
+// Metrics returns a snapshot. It may be called at any time, also after Close. Those of a read-only engine tell of what it shows, and nothing of
+// what its owner does.
 func (e *Engine) Metrics() Metrics {
-	s, f, l, ix := e.seq.Stats(), e.mat.Stats(), e.log.Stats(), e.index.Stats()
+	ix := e.index.Stats()
 	m := Metrics{
 		Assigned: e.ledger.Get(ledger.Assigned), Visible: e.ledger.Get(ledger.Visible),
 		Durable: e.ledger.Get(ledger.Durable), Indexed: e.ledger.Get(ledger.Indexed), Materialized: e.ledger.Get(ledger.Materialized),
-		Appends: s.Appends, Events: s.Events, Bytes: s.Bytes,
-		Rejected: s.Rejected, Repeated: s.Repeated, Returned: s.Returned,
-		Groups: s.Groups, GroupMost: s.GroupMost, CommitTime: s.CommitTime, Syncs: l.Syncs,
-		LagEvents: s.LagEvents, LagBytes: s.LagBytes, Held: s.Held,
 		RecentBytes: ix.RecentBytes, Segments: ix.Segments, SegmentBytes: ix.SegmentBytes,
 		Seals: ix.Seals, Merges: ix.Merges, Rebuilt: ix.Rebuilt,
-		Files: f.Files, Checkpoints: f.Checkpoints, FilingStalled: f.Stalled,
-		Generations: l.Live, Rotations: l.Rotations, Trimmed: f.Trimmed,
-		Poisoned: e.poison.Load() != nil, DiskFull: s.DiskFull,
 	}
+	if e.follow != nil {
+		m.LagEvents = uint64(max(m.Visible, m.Materialized) - m.Materialized) // the latter was read later
+		_, m.Generations = e.follow.Log().Live()
+		return m
+	}
+	s, f, l := e.seq.Stats(), e.mat.Stats(), e.log.Stats()
+	m.Appends, m.Events, m.Bytes = s.Appends, s.Events, s.Bytes
+	m.Rejected, m.Repeated, m.Returned = s.Rejected, s.Repeated, s.Returned
+	m.Groups, m.GroupMost, m.CommitTime, m.Syncs = s.Groups, s.GroupMost, s.CommitTime, l.Syncs
+	m.LagEvents, m.LagBytes, m.Held = s.LagEvents, s.LagBytes, s.Held
+	m.Files, m.Checkpoints, m.FilingStalled = f.Files, f.Checkpoints, f.Stalled
+	m.Generations, m.Rotations, m.Trimmed = l.Live, l.Rotations, f.Trimmed
+	m.Poisoned, m.DiskFull = e.poison.Load() != nil, s.DiskFull
 	if d := e.seq.Stalled(time.Now()); d >= stallAfter {
 		m.Stalled = d
 	}

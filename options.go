@@ -40,6 +40,11 @@ type Options struct {
 	// cannot keep up, appends wait. At least MinRecentBytes; default DefaultRecentBytes.
 	RecentBytes int64
 
+	// ReadOnly opens a store without owning it: no lock is taken, nothing is created or changed, and an owner may be running beside
+	// it, here or in another process. The engine shows what was acknowledged at its last refresh; it refreshes itself
+	// every 50 ms and when [Engine.Refresh] asks for it. Of the other options only RecentBytes and Logger have a meaning then.
+	ReadOnly bool
+
 	// Logger receives a line at each change of state: recovery, poison, stalled filing. Default: none.
 	Logger *slog.Logger
 	// Clock gives the time of events that have none. Default: time.Now.

@@ -31,6 +31,9 @@ var (
 	ErrLocked = errors.New("store is locked by another owner")
 	// ErrReadOnly: the store cannot be written to.
 	ErrReadOnly = errors.New("store is read-only")
+	// ErrReopen: a read-only engine has shown what may have ceased to be true: an owner that acknowledged before it synced was
+	// recovered, or the directory was exchanged. Open the store again; positions saved elsewhere may be of a lost future.
+	ErrReopen = errors.New("store must be opened again")
 	// ErrNotStore: the directory holds other things than a store.
 	ErrNotStore = errors.New("not an opossum store")
 	// ErrVersion: the store was written by a newer version whose format this one does not know.

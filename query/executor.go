@@ -16,14 +16,22 @@ import (
 	"opossum/wal"
 )
 
-// Config is what an executor reads from. All fields are required.
+// Log is where the bodies of events are read that may have no file yet: a *wal.Log or a *wal.Reader.
+type Log interface {
+	ReadAt(p wal.Place, b []byte) error // Is wal.ErrTrimmed if everything there is filed
+	Path(p wal.Place) string
+}
+
+// Config is what an executor reads from. All fields without a remark are required.
 type Config struct {
 	Ledger *ledger.Ledger
 	Index  *index.Index
 	Places *index.Places
-	Log    *wal.Log
+	Log    Log
 	Files  *eventfile.Store
 	Seed   uint64
+	// Failed, if set, returns why nothing may be read any more.
+	Failed func() error
 }
 
 // Executor runs reads and subscriptions. All methods are safe for concurrent use.
@@ -81,6 +89,9 @@ func (x *Executor) closed() error {
 	defer x.open.RUnlock()
 	if x.open.closed {
 		return dcb.ErrClosed
+	}
+	if x.cfg.Failed != nil {
+		return x.cfg.Failed()
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ type Opened struct {
 
 // Report says what opening a store found and did. Its String is a sentence.
 type Report struct {
-	Outcome      string        `json:"outcome"` // created, clean or recovered
+	Outcome      string        `json:"outcome"` // created, clean or recovered; read-only if nothing was done
 	Head         dcb.Position  `json:"head"`
 	Materialized dcb.Position  `json:"materialized"`
 	Replayed     uint64        `json:"replayed"`              // events in the log that are not yet filed

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"opossum/dcb"
-	"opossum/internal/codec"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/internal/segment"
@@ -45,14 +44,15 @@ func Load(o Opened, found index.Found, files *eventfile.Store, cfg index.Config,
 	if out.Index, err = index.Open(cfg, p.keep); err != nil {
 		return out, err
 	}
-	l := loader{o: o, ix: out.Index, places: places}
+	seed := wal.StoreID(o.Ledger.Store).Seed()
+	l := loader{o: o, ix: out.Index, tail: index.NewTail(out.Index, places, seed, o.Report.Materialized)}
 	for _, g := range o.Live {
 		if err := l.generation(g); err != nil {
 			out.Index.Close()
 			return out, err
 		}
 	}
-	out.Backlog = l.backlog
+	out.Backlog = l.tail.Bytes()
 	return out, nil
 }
 
@@ -115,20 +115,17 @@ func FromFiles(files *eventfile.Store) index.Fetch {
 
 // loader indexes the log above the segments, and notes the places of what is above the checkpoint.
 type loader struct {
-	o       Opened
-	ix      *index.Index
-	places  *index.Places
-	terms   index.Terms
-	backlog uint64
+	o    Opened
+	ix   *index.Index
+	tail *index.Tail
 }
 
 func (l *loader) generation(g wal.Segment) error {
-	id := wal.StoreID(l.o.Ledger.Store)
 	b, err := wal.ReadGeneration(l.o.WALDir, g.Gen, false)
 	if err != nil {
 		return err
 	}
-	s := wal.Scan(b, id, g.Gen)
+	s := wal.Scan(b, wal.StoreID(l.o.Ledger.Store), g.Gen)
 	if s.Stop != nil || s.Next() != g.Last+1 { // it was whole when it was inspected
 		return l.corrupt(g.Gen, s.Valid, fmt.Sprintf("two reads of the log differ: it ends at position %d, where %d was seen", int64(s.Next())-1, g.Last))
 	}
@@ -136,8 +133,8 @@ func (l *loader) generation(g wal.Segment) error {
 		if f.Last() <= l.o.Report.Materialized {
 			continue
 		}
-		if err := l.frame(g.Gen, f, id.Seed()); err != nil {
-			return err
+		if at, err := l.tail.Take(g.Gen, f.BodyOffset, f.Body, f.First, f.Last()); err != nil {
+			return l.corrupt(g.Gen, at, err.Error())
 		}
 		if l.ix.Staged(f.Last()) && l.ix.Excess() { // the log is durable here
 			if err := l.ix.Seal(f.Last()); err != nil {
@@ -150,32 +147,4 @@ func (l *loader) generation(g wal.Segment) error {
 
 func (l *loader) corrupt(gen uint64, off int64, reason string) error {
 	return &dcb.CorruptError{File: wal.GenerationPath(l.o.WALDir, gen), Offset: off, Reason: reason}
-}
-
-func (l *loader) frame(gen uint64, f wal.Frame, seed uint64) error {
-	rest, off := f.Body, f.BodyOffset
-	for p := f.First; p <= f.Last(); p++ {
-		rec, next, ok := codec.NextRecord(rest)
-		if !ok {
-			return l.corrupt(gen, off, fmt.Sprintf("position %d: the frame holds no whole record", p))
-		}
-		if p > l.ix.Base() {
-			e, err := codec.DecodeRecord(rec, seed, p)
-			if err != nil {
-				return l.corrupt(gen, off, fmt.Sprintf("position %d: %v", p, err))
-			}
-			l.terms = l.ix.Active().Intern(l.terms[:0], &e)
-			l.ix.Active().Stage(p, l.terms)
-		}
-		if p > l.o.Report.Materialized {
-			l.places.Set(p, index.Place{Gen: uint32(gen), Off: uint32(off), Len: uint32(len(rec))})
-			l.backlog += uint64(len(rec))
-		}
-		off += int64(len(rec))
-		rest = next
-	}
-	if len(rest) > 0 {
-		return l.corrupt(gen, off, fmt.Sprintf("%d bytes behind the record of position %d", len(rest), f.Last()))
-	}
-	return nil
 }

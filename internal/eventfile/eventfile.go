@@ -63,6 +63,20 @@ func Open(dir string) (*Store, error) {
 	if err := os.Mkdir(abs, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	return openRoot(abs)
+}
+
+// OpenExisting opens a directory to read from: it creates nothing. The error Is [fs.ErrNotExist] if it is missing.
+// REQUIRES: only Read, Path, HighestValid, Usage and Close are called.
+func OpenExisting(dir string) (*Store, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return openRoot(abs)
+}
+
+func openRoot(abs string) (*Store, error) {
 	root, err := os.Open(abs)
 	if err != nil {
 		return nil, err

@@ -35,28 +35,14 @@ type Index struct {
 // Only footers are looked at. The error names the file, and Is ErrCorrupt, fs.ErrNotExist or ErrVersion.
 func Open(cfg Config, ranges []segment.Range) (*Index, error) {
 	ix := &Index{cfg: cfg}
-	base, all := dcb.Position(0), []*held(nil)
-	for _, r := range ranges {
-		if r.First != base+1 {
-			return nil, closeHeld(all, fmt.Errorf("index: segments leave a gap between positions %d and %d", base, r.First))
-		}
-		h, err := ix.hold(r)
-		if err != nil {
-			return nil, closeHeld(all, err)
-		}
-		base, all = r.Last, append(all, h)
+	base, all, err := ix.holdAll(ranges, nil)
+	if err != nil {
+		return nil, err
 	}
 	n := &node{recent: newRecent(base)}
 	ix.active.Store(n)
 	ix.view.Store(&View{base: base, files: newFiles(all), memory: n})
 	return ix, nil
-}
-
-func closeHeld(all []*held, err error) error {
-	for _, h := range all {
-		_ = h.Close() // err is the one that counts
-	}
-	return err
 }
 
 func (ix *Index) hold(r segment.Range) (*held, error) {
@@ -152,10 +138,6 @@ func (ix *Index) replace(r segment.Range, with []*held) []*held {
 	ix.publish.Lock()
 	defer ix.publish.Unlock()
 	old := ix.view.Load()
-	next := &View{base: max(old.base, r.Last), memory: old.memory}
-	for next.memory.next.Load() != nil && next.memory.next.Load().recent.base <= next.base {
-		next.memory = next.memory.next.Load()
-	}
 	i := slices.IndexFunc(old.files.all, func(h *held) bool { return h.Range().First >= r.First })
 	if i < 0 {
 		i = len(old.files.all)
@@ -164,11 +146,19 @@ func (ix *Index) replace(r segment.Range, with []*held) []*held {
 	for j < len(old.files.all) && old.files.all[j].Range().Last <= r.Last {
 		j++
 	}
-	next.files = newFiles(slices.Concat(old.files.all[:i], with, old.files.all[j:]))
 	replaced := old.files.all[i:j]
+	ix.show(old, max(old.base, r.Last), slices.Concat(old.files.all[:i], with, old.files.all[j:]))
+	return replaced
+}
+
+// show publishes a view over the segments all, which reach up to base, in the place of old. REQUIRES: ix.publish is held.
+func (ix *Index) show(old *View, base dcb.Position, all []*held) {
+	next := &View{base: base, files: newFiles(all), memory: old.memory}
+	for n := next.memory.next.Load(); n != nil && n.recent.base <= base; n = n.next.Load() {
+		next.memory = n
+	}
 	ix.view.Store(next)
 	old.files.release()
-	return replaced
 }
 
 // Stats are figures of an index, those of work since Open.

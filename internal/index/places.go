@@ -55,6 +55,13 @@ func (pl *Places) grow() *placeDir {
 	return next
 }
 
+// Reset forgets all places: those set from now on are above base. REQUIRES: as Set; everything up to base is filed.
+func (pl *Places) Reset(base dcb.Position) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.dir.Store(&placeDir{from: base + 1})
+}
+
 // Get returns the place of p; ok is false if it is not known: trimmed, or never in the log.
 func (pl *Places) Get(p dcb.Position) (at Place, ok bool) {
 	d := pl.dir.Load()
