@@ -372,12 +372,14 @@ func (w *witness) runChild(t *testing.T, name string, c crashConfig, kill func(a
 // events, and up to which position they are surely filed.
 func (w *witness) checkStore(t *testing.T, c crashConfig, r *rand.Rand, fileAll bool) (all []SequencedEvent, filed Position) {
 	t.Helper()
+	shown := w.beforeRecovery(t, c.Dir)
 	e, err := open(c.Dir, c.options(), hooks{wal: wal.Options{RotateBytes: c.Rotate}})
 	require.NoError(t, err, "the store does not open")
 	defer func() { require.NoError(t, e.Close()) }()
 	all = readAll(t, e, AllEvents(), ReadOptions{})
 	require.Equal(t, int(e.Head()), len(all), "the head is not that of the events")
 	w.checkEvents(t, all)
+	checkFollowing(t, shown, e, all)
 	checkIndex(t, e, all, r)
 	checkConditions(t, e, all, r)
 	if fileAll {
@@ -396,6 +398,40 @@ func (w *witness) checkStore(t *testing.T, c crashConfig, r *rand.Rand, fileAll 
 		w.read[all[len(all)-1].Position] = place{id, i}
 	}
 	return all, filed
+}
+
+// beforeRecovery opens what a killed process left without owning it: everything acknowledged is there. nil if there is no store yet.
+func (w *witness) beforeRecovery(t *testing.T, dir string) *Engine {
+	t.Helper()
+	before := storeTree(t, dir)
+	r, err := Open(dir, &Options{ReadOnly: true})
+	if errors.Is(err, ErrNotStore) { // killed while the store was created
+		require.Empty(t, w.acked)
+		return nil
+	}
+	require.NoError(t, err, "the store does not open read-only")
+	t.Cleanup(func() { _ = r.Close() })
+	w.checkEvents(t, readAll(t, r, AllEvents(), ReadOptions{}))
+	require.Equal(t, before, storeTree(t, dir), "a read-only engine changed something")
+	return r
+}
+
+// checkFollowing: an engine that was open read-only while e recovered shows what e has, unless e had to raise the epoch.
+func checkFollowing(t *testing.T, r, e *Engine, all []SequencedEvent) {
+	t.Helper()
+	if r == nil {
+		return
+	}
+	err := r.Refresh(ctxb)
+	if e.Recovery().EpochRaised {
+		require.ErrorIs(t, err, ErrReopen)
+		_, err = r.Read(ctxb, AllEvents(), ReadOptions{})
+		require.ErrorIs(t, err, ErrReopen)
+	} else {
+		require.NoError(t, err)
+		require.Equal(t, all, readAll(t, r, AllEvents(), ReadOptions{}))
+	}
+	require.NoError(t, r.Close())
 }
 
 // checkEvents: positions are dense; every append is there wholly, unaltered and once, or not at all; what was acknowledged is

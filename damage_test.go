@@ -110,9 +110,22 @@ const (
 	intact                    // exactly the acknowledged events, perhaps with the pending ones
 )
 
-// judge opens the store in dir, and returns an error if that yields anything but what is allowed.
+// judge opens the store in dir, and returns an error if that yields anything but what is allowed. A read-only engine, which
+// looks before and changes nothing, must come to the same verdict.
 func (s damagedStore) judge(dir string) (verdict, error) {
-	e, err := Open(dir, s.config.options())
+	shown, err := s.judgeAs(dir, &Options{ReadOnly: true})
+	if err != nil {
+		return shown, fmt.Errorf("read-only: %w", err)
+	}
+	v, err := s.judgeAs(dir, s.config.options())
+	if err == nil && v != shown {
+		err = fmt.Errorf("a read-only engine finds %d, an owner %d", shown, v)
+	}
+	return v, err
+}
+
+func (s damagedStore) judgeAs(dir string, o *Options) (verdict, error) {
+	e, err := Open(dir, o)
 	if err != nil {
 		return refused, checkRefusal(dir, err)
 	}

@@ -39,6 +39,9 @@ func (r *Reader) pass(relaxed bool, sink Sink) error {
 // whole says that the last one is written to its end, because another was begun.
 func (r *Reader) chain() (chain []*followed, whole bool, err error) {
 	list, err := List(r.dir)
+	if notExist(err) {
+		return nil, false, &dcb.CorruptError{File: r.dir, Reason: "the log is missing"}
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -216,8 +215,7 @@ func TestAReaderAndFlippedBits(t *testing.T) {
 
 func TestAReaderOfALogThatIsNotThere(t *testing.T) {
 	dir := t.TempDir()
-	err := follow(filepath.Join(dir, "absent"), 1).refresh(Known{}, none)
-	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorIs(t, follow(filepath.Join(dir, "absent"), 1).refresh(Known{}, none), dcb.ErrCorrupt)
 	require.ErrorIs(t, follow(dir, 1).refresh(Known{}, none), dcb.ErrCorrupt, "no generation in use")
 	require.NoError(t, os.Mkdir(filepath.Join(dir, genName(1)), 0o755))
 	var corrupt *dcb.CorruptError

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,7 +42,6 @@ type Follower struct {
 	ledger *ledger.Ledger
 
 	listed  []segment.Range // as they were when segments were last adopted
-	damaged atomic.Bool     // they must be looked at again: one is damaged, and may have been rebuilt
 	proven  dcb.Position    // positions up to here were acknowledged, say event files and segments
 	stalled bool            // by an error that may pass, which was logged
 
@@ -67,6 +65,16 @@ type refresh struct {
 //
 // Errors: fs.ErrNotExist if there is no ledger.json; ErrVersion; ErrCorrupt if acknowledged events are damaged or missing.
 func Open(cfg Config) (*Follower, error) {
+	f, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	go f.run()
+	return f, nil
+}
+
+// open is Open without following.
+func open(cfg Config) (*Follower, error) {
 	state, err := ledger.Load(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -76,25 +84,24 @@ func Open(cfg Config) (*Follower, error) {
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	f.mu.coming = &refresh{done: make(chan struct{})}
-	if err := f.open(state.Materialized); err != nil {
+	if err := f.prepare(state.Materialized); err != nil {
 		return nil, err
 	}
 	if err := f.pass(); err != nil {
 		return nil, errors.Join(err, f.release())
 	}
-	go f.run()
 	return f, nil
 }
 
-// open makes the index ready up to the checkpoint s.
-func (f *Follower) open(s dcb.Position) (err error) {
+// prepare makes the index ready up to the checkpoint s.
+func (f *Follower) prepare(s dcb.Position) (err error) {
 	id := wal.StoreID(f.opened.Store)
 	if f.proven, _, err = f.cfg.Files.HighestValid(s); err != nil {
 		return err
 	}
 	f.index, err = index.Open(index.Config{
 		Dir: f.cfg.IndexDir, Seed: id.Seed(), RecentBytes: f.cfg.RecentBytes,
-		Damaged: func() { f.damaged.Store(true) },
+		Damaged: func() {}, // see Tail.InDoubt
 	}, nil)
 	if err != nil {
 		return err

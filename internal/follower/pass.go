@@ -54,6 +54,8 @@ func (f *Follower) pass() error {
 func (f *Follower) load() (ledger.State, error) {
 	state, err := ledger.Load(f.cfg.Dir)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return state, fmt.Errorf("%w: it is gone: %w", dcb.ErrReopen, err)
 	case err != nil:
 		return state, err
 	case state.Store != f.opened.Store:
@@ -71,7 +73,7 @@ func (f *Follower) adopt() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if damaged := f.damaged.Swap(false); slices.Equal(list.Ranges, f.listed) && !damaged {
+	if slices.Equal(list.Ranges, f.listed) && !f.tail.InDoubt() {
 		return false, nil
 	}
 	found, err := index.Find(f.cfg.IndexDir, wal.StoreID(f.opened.Store).Seed())
@@ -81,13 +83,14 @@ func (f *Follower) adopt() (changed bool, err error) {
 	ranges, _ := index.Leading(found.Ranges)
 	err = f.tail.Adopt(ranges)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, dcb.ErrCorrupt) {
-		f.damaged.Store(true) // even if the names stay the same
 		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	f.listed = list.Ranges
+	if f.listed = list.Ranges; len(found.Damaged) > 0 {
+		f.listed = nil // an owner builds it anew under the same name
+	}
 	if n := len(found.Ranges); n > 0 {
 		f.proven = max(f.proven, found.Ranges[n-1].Last)
 	}

@@ -22,13 +22,8 @@ func Leading(ranges []segment.Range) ([]segment.Range, dcb.Position) {
 	return ranges, base
 }
 
-// Adopt publishes segments that another process has written, in the place of those that it took over before: they are adjacent and begin at
-// position 1. What memory holds of their range is let go. Nothing happens if they reach less far than the present ones,
-// and after an error, which is as that of Open.
-//
-// REQUIRES: the caller stages, staged is the last position staged, and what is staged from now on is above Base; Seal, Merge and
-// Rebuild are not used.
-func (ix *Index) Adopt(ranges []segment.Range, staged dcb.Position) error {
+// adopt is Tail.Adopt. staged is the last position staged.
+func (ix *Index) adopt(ranges []segment.Range, staged dcb.Position) error {
 	ix.publish.Lock()
 	defer ix.publish.Unlock()
 	old := ix.view.Load()
@@ -46,24 +41,29 @@ func (ix *Index) Adopt(ranges []segment.Range, staged dcb.Position) error {
 	return nil
 }
 
-// holdAll opens the segments of the ranges, but takes those that are in have and sound as they are.
+// holdAll opens the segments of the ranges, but takes those that are in have as they are, unless they are in doubt.
 func (ix *Index) holdAll(ranges []segment.Range, have []*held) (base dcb.Position, all []*held, err error) {
 	for _, r := range ranges {
 		if r.First != base+1 {
 			return 0, nil, closeHeld(all, fmt.Errorf("index: segments leave a gap between positions %d and %d", base, r.First))
 		}
-		i := slices.IndexFunc(have, func(h *held) bool { return h.Range() == r && !h.damaged.Load() })
-		if i >= 0 {
-			all = append(all, have[i])
-		} else if h, err := ix.hold(r); err != nil {
-			return 0, nil, closeHeld(all, err)
-		} else {
-			all = append(all, h)
+		i := slices.IndexFunc(have, func(h *held) bool { return h.Range() == r })
+		if i >= 0 && !have[i].inDoubt() {
+			base, all = r.Last, append(all, have[i])
+			continue
 		}
-		base = r.Last
+		h, err := ix.hold(r)
+		if err != nil {
+			return 0, nil, closeHeld(all, err)
+		}
+		h.again = i >= 0
+		base, all = r.Last, append(all, h)
 	}
 	return base, all, nil
 }
+
+// inDoubt reports whether h is damaged, or stands for one that was: its owner may build it anew under the same name.
+func (h *held) inDoubt() bool { return h.again || h.damaged.Load() }
 
 // closeHeld closes the segments that no view has, and returns err, which is the one that counts.
 func closeHeld(all []*held, err error) error {
@@ -75,9 +75,9 @@ func closeHeld(all []*held, err error) error {
 	return err
 }
 
-// Fill stages the positions above from and up to upto from their events: for what has no segment, and for who may not write one.
-// REQUIRES: the caller stages, and from is the last position staged, or Base.
-func (ix *Index) Fill(from, upto dcb.Position, fetch Fetch) error {
+// stageAll stages the positions above from and up to upto from their events: for who may not write the segments that are missing.
+// REQUIRES: the caller stages; from is the last position staged, or Base if that is higher.
+func (ix *Index) stageAll(from, upto dcb.Position, fetch Fetch) error {
 	for from < upto {
 		r := segment.Range{First: from + 1, Last: min(from+buildPositions, upto)}
 		if err := stageFetched(context.Background(), ix.Active(), r, fetch); err != nil {

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"slices"
 
 	"opossum/dcb"
 	"opossum/internal/codec"
@@ -28,8 +29,15 @@ func NewTail(ix *Index, places *Places, seed uint64, filed dcb.Position) *Tail {
 // Bytes returns the size of all records whose places were noted.
 func (t *Tail) Bytes() uint64 { return t.bytes }
 
-// Adopt publishes segments that another process has written; see Index.Adopt.
-func (t *Tail) Adopt(ranges []segment.Range) error { return t.ix.Adopt(ranges, t.staged) }
+// Adopt publishes segments that another process has written, in the place of those adopted before; they are adjacent and begin at position 1.
+// What memory holds of their range is let go, and what Take is given of it is passed over. Nothing happens if they reach less
+// far than the present ones, nor after an error, which is as that of Open. REQUIRES: the index has no Seal, Merge or Rebuild.
+func (t *Tail) Adopt(ranges []segment.Range) error { return t.ix.adopt(ranges, t.staged) }
+
+// InDoubt reports whether Adopt must be tried again though the ranges are the same, because a segment was found damaged.
+func (t *Tail) InDoubt() bool {
+	return slices.ContainsFunc(t.ix.view.Load().files.all, (*held).inDoubt)
+}
 
 // Take takes the records of the positions first to last: body, which stands at offset off of log generation gen. It passes over those
 // that it took before. Each record that it indexes is verified; after an error at is the offset of what is damaged.
@@ -63,10 +71,10 @@ func (t *Tail) Take(gen uint64, off int64, body []byte, first, last dcb.Position
 }
 
 // Skip says that the log has lost everything up to p, which is filed: its index is taken from segments, and, what they lack,
-// from the events themselves. REQUIRES: as Fill.
+// from the events themselves. Its errors are those of fetch.
 func (t *Tail) Skip(p dcb.Position, fetch Fetch) error {
 	if from := max(t.staged, t.ix.Base()); from < p {
-		if err := t.ix.Fill(from, p, fetch); err != nil {
+		if err := t.ix.stageAll(from, p, fetch); err != nil {
 			return err
 		}
 		t.staged = p

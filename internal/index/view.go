@@ -29,6 +29,7 @@ type held struct {
 	*segment.Segment
 	refs    atomic.Int64 // sets of files that it is in
 	damaged atomic.Bool
+	again   bool   // opened in the place of a damaged one, by Adopt
 	report  func() // tells that damage was found
 }
 
