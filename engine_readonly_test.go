@@ -44,7 +44,7 @@ func TestAReadOnlyEngineShowsWhatItsOwnerHas(t *testing.T) {
 	for i := range 50 {
 		p := appendOK(t, e, nil, withIDs(tagged(2*i), tagged(2*i+1))...)
 		require.Equal(t, p, refreshed(t, r))
-		last, err := r.ReadLast(ctxb, ByTags(tagged(2*i).Tags[0]))
+		last, err := r.ReadLast(ctxb, ByTags(tagged(2 * i).Tags[0]))
 		require.NoError(t, err)
 		require.Equal(t, p-1, last.Position)
 		if i%10 == 5 {

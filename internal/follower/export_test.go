@@ -5,3 +5,6 @@ func OpenStill(cfg Config) (*Follower, error) { return open(cfg) }
 
 // Pass is one refresh.
 func (f *Follower) Pass() error { return f.pass() }
+
+// Passing is passing.
+var Passing = passing
