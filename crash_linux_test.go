@@ -101,3 +101,32 @@ func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) 
 	require.Equal(t, acked, readAll(t, e, AllEvents(), ReadOptions{}))
 	require.NoError(t, e.Close())
 }
+
+// A file system that cannot be written to at all, as a backup or an image is mounted: a store is read as it is.
+func TestAReadOnlyEngineOnAReadOnlyFileSystem(t *testing.T) {
+	if !privateMounts(t) {
+		return
+	}
+	e := openStore(t, t.TempDir(), nil, hooks{})
+	appendOK(t, e, nil, event("T"), event("T"))
+	appendOK(t, e, nil, event("T"))
+	torn := copyStore(t, e)
+	w := e.log.Witness()
+	require.NoError(t, os.Remove(filepath.Join(torn, recovery.WALDir, "ACKED"))) // nobody vouches for the end
+	require.NoError(t, os.Truncate(generationFile(torn, w.Gen), w.End-1))
+	whole := copyStore(t, e)
+	require.NoError(t, os.Remove(filepath.Join(whole, recovery.WALDir, "ACKED")))
+	for dir, want := range map[string]int{whole: 3, torn: 2} {
+		require.NoError(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
+		require.NoError(t, unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+		require.ErrorIs(t, os.WriteFile(filepath.Join(dir, "x"), nil, 0o644), unix.EROFS)
+		r, err := Open(dir, readOnly)
+		require.NoError(t, err)
+		require.Len(t, checkDense(t, r), want)
+		require.NoError(t, r.Refresh(ctxb))
+		require.NoError(t, r.Close())
+		_, err = Open(dir, nil)
+		require.ErrorIs(t, err, ErrReadOnly)
+		require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH))
+	}
+}

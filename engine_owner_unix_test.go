@@ -36,6 +36,11 @@ func init() {
 // openInChild returns what the child "open" prints; as an ordinary user if asked.
 func openInChild(t *testing.T, dir string, ordinary bool) string {
 	t.Helper()
+	return runInChild(t, "open", dir, ordinary)
+}
+
+func runInChild(t *testing.T, child, dir string, ordinary bool) string {
+	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	if ordinary && os.Getuid() == 0 {
@@ -46,7 +51,7 @@ func openInChild(t *testing.T, dir string, ordinary bool) string {
 		exe = at
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), "OPOSSUM_TEST_CHILD=open", "OPOSSUM_TEST_DIR="+dir)
+	cmd.Env = append(os.Environ(), "OPOSSUM_TEST_CHILD="+child, "OPOSSUM_TEST_DIR="+dir)
 	cmd.Dir = "/"
 	if ordinary && os.Getuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
