@@ -11,6 +11,8 @@
 //	view, err := e.Read(ctx, opossum.ByTags("student:7"), opossum.ReadOptions{})
 //	for ev, err := range view.All() { ... }
 //
+// One engine owns a store; any number of others, opened with Options.ReadOnly, show it beside that one.
+//
 // The names of the vocabulary (Event, Query, Condition, the errors) are aliases of those in package opossum/dcb, where
 // their contracts stand.
 package opossum

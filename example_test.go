@@ -36,6 +36,39 @@ func Example() {
 	// true
 }
 
+// Who does not own a store reads it beside its owner, which here is in the same process.
+func ExampleOpen_readOnly() {
+	dir, err := os.MkdirTemp(".", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	owner, err := opossum.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer owner.Close()
+
+	reader, err := opossum.Open(dir, &opossum.Options{ReadOnly: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer reader.Close()
+
+	ann := []opossum.Event{{Type: "StudentRegistered", Tags: []opossum.Tag{"email:ann@example.org"}}}
+	if _, err := owner.Append(ctx, ann, nil); err != nil {
+		log.Fatal(err)
+	}
+	err = reader.Refresh(ctx) // now it shows everything that was acknowledged before the call
+	fmt.Println(reader.Head(), err)
+	_, err = reader.Append(ctx, ann, nil)
+	fmt.Println(errors.Is(err, opossum.ErrReadOnly))
+	// Output:
+	// 1 <nil>
+	// true
+}
+
 // A decision rests on what was read: the condition makes sure that nothing relevant has happened since.
 func ExampleEngine_Append_decision() {
 	dir, err := os.MkdirTemp(".", "example-")

@@ -24,16 +24,18 @@ func block(t *testing.T, marker string) []string {
 	return strings.Split(strings.TrimSpace(body), "\n")
 }
 
-func TestReadmeExampleIsTheTestedOne(t *testing.T) {
+func TestReadmeExamplesAreTheTestedOnes(t *testing.T) {
 	source, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
-	_, example, ok := strings.Cut(string(source), "func Example() {")
-	require.True(t, ok)
-	example, _, _ = strings.Cut(example, "// Output:")
-	for _, line := range block(t, "README example") {
-		i := strings.Index(example, strings.TrimSpace(line))
-		require.GreaterOrEqual(t, i, 0, "not in Example, or not in this order: %s", line)
-		example = example[i:]
+	for marker, name := range map[string]string{"README example": "Example", "README reader": "ExampleOpen_readOnly"} {
+		_, example, ok := strings.Cut(string(source), "func "+name+"() {")
+		require.True(t, ok)
+		example, _, _ = strings.Cut(example, "// Output:")
+		for _, line := range block(t, marker) {
+			i := strings.Index(example, strings.TrimSpace(line))
+			require.GreaterOrEqual(t, i, 0, "not in %s, or not in this order: %s", name, line)
+			example = example[i:]
+		}
 	}
 }
 
