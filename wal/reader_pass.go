@@ -233,7 +233,7 @@ func (r *Reader) settle(g *followed, s Scanned) (Scanned, error) {
 			from = f.Offset
 		}
 	}
-	err := settleFrom(g.file, from)
+	err := r.sync(g.file, from)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return s, nil
 	}

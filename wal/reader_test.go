@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -139,6 +141,70 @@ func TestAReaderSettlesWhatItFindsFirst(t *testing.T) {
 		require.NoError(t, f.readAll(0))
 		require.NoError(t, f.Close())
 	}
+}
+
+// TestAReaderThatCannotSync: where the system does not let a reader sync, it shows what is vouched for; a failed sync is an error.
+func TestAReaderThatCannotSync(t *testing.T) {
+	l, dir := create(t, Options{})
+	put(t, l, 3)
+	putGroup(t, l, 1)
+	require.NoError(t, l.Close())
+	for err, shown := range map[error]dcb.Position{nil: 4, fs.ErrPermission: 3, syscall.EACCES: 3, syscall.EROFS: 3, syscall.EIO: 0} {
+		f := follow(dir, 1)
+		from := int64(-1)
+		f.sync = func(_ *os.File, at int64) error {
+			from = at
+			return err
+		}
+		got := f.refresh(Known{}, none)
+		require.Equal(t, shown+1, f.Next(), "%v", err)
+		if shown == 0 {
+			require.ErrorIs(t, got, err)
+		} else {
+			require.NoError(t, got)
+		}
+		b, readErr := ReadGeneration(dir, 1, false)
+		require.NoError(t, readErr)
+		require.Equal(t, Scan(b, testID, 1).Commits[3].Offset, from, "from the first frame that nobody vouches for")
+		require.NoError(t, f.Close())
+
+		f = follow(dir, 1)
+		f.sync = func(*os.File, int64) error { return errors.New("a sync that nobody needs") }
+		require.NoError(t, f.refresh(Known{Durable: 4}, none))
+		require.NoError(t, f.Close())
+	}
+}
+
+// TestAReaderBelievesTheDiskAndNotTheCache: what a sync could not keep shows when the end is read again.
+func TestAReaderBelievesTheDiskAndNotTheCache(t *testing.T) {
+	l, dir := create(t, Options{})
+	put(t, l, 3)
+	putGroup(t, l, 1)
+	putGroup(t, l, 1)
+	end := l.Witness().End
+	require.NoError(t, l.Close())
+	f := follow(dir, 1)
+	f.sync = func(_ *os.File, from int64) error { // as if the last frame had only been in memory
+		return os.WriteFile(GenerationPath(dir, 1), append(readFile(t, GenerationPath(dir, 1))[:end-10:end-10], make([]byte, 10)...), 0o644)
+	}
+	require.NoError(t, f.refresh(Known{}, none))
+	require.EqualValues(t, 5, f.Next())
+	require.EqualValues(t, 4, f.Durable())
+	require.NoError(t, f.Close())
+
+	f = follow(dir, 1)
+	f.sync = func(_ *os.File, from int64) error { // and here what was acknowledged is gone, too
+		return os.WriteFile(GenerationPath(dir, 1), make([]byte, end), 0o644)
+	}
+	require.ErrorIs(t, f.refresh(Known{}, none), dcb.ErrCorrupt)
+	require.EqualValues(t, 1, f.Next())
+	require.NoError(t, f.Close())
+}
+
+func readFile(t testing.TB, path string) []byte {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return b
 }
 
 // TestAReaderThatStartsLate begins where a checkpoint tells it to, be it in the middle of a frame.

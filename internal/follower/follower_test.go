@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -42,6 +43,8 @@ type store struct {
 	dir  string
 	opts opossum.Options
 	e    *opossum.Engine
+	// fetched, if set, is called by followers that fetch an event from its file.
+	fetched func()
 }
 
 func newStore(t *testing.T, opts opossum.Options) *store {
@@ -81,10 +84,16 @@ func (s *store) follow() (*still, error) {
 	files, err := eventfile.OpenExisting(filepath.Join(s.dir, recovery.EventsDir))
 	require.NoError(s, err)
 	s.Cleanup(func() { require.NoError(s, files.Close()) })
+	fetch := func(p dcb.Position) (dcb.Event, error) {
+		if s.fetched != nil {
+			s.fetched()
+		}
+		return recovery.FromFiles(files)(p)
+	}
 	var log bytes.Buffer
 	f, err := follower.OpenStill(follower.Config{
 		Dir: s.dir, WALDir: filepath.Join(s.dir, recovery.WALDir), IndexDir: filepath.Join(s.dir, recovery.IndexDir),
-		Files: files, Fetch: recovery.FromFiles(files), RecentBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Files: files, Fetch: fetch, RecentBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
 		return nil, err
@@ -176,6 +185,61 @@ func TestAFollowerAcrossRecoveries(t *testing.T) {
 		require.NoError(t, f.Pass())
 		f.requireAll(t, s.e.Head())
 	}
+}
+
+// A new owner found more in the log than was ever acknowledged, and made that durable: nobody but its ledger says so.
+func TestAFollowerShowsWhatRecoveryKept(t *testing.T) {
+	s := newStore(t, opossum.Options{})
+	resume, err := s.e.PauseFiling(ctxb)
+	require.NoError(t, err)
+	defer resume()
+	s.append(2, nil)
+	f, err := s.follow()
+	require.NoError(t, err)
+	s.append(1, nil)
+	require.NoError(t, s.e.Close())
+	state, err := ledger.Load(s.dir)
+	require.NoError(t, err)
+	require.Zero(t, state.Materialized)
+	state.Clean = nil // as if it had been killed before the answer
+	require.NoError(t, ledger.Store(s.dir, state))
+	require.NoError(t, os.RemoveAll(filepath.Join(s.dir, recovery.IndexDir)))
+	acked := filepath.Join(s.dir, recovery.WALDir, "ACKED")
+	require.NoError(t, os.Remove(acked))
+	require.NoError(t, f.Pass())
+	f.requireAll(t, 2)
+
+	s.open()
+	resume, err = s.e.PauseFiling(ctxb)
+	require.NoError(t, err)
+	defer resume()
+	require.EqualValues(t, 3, s.e.Head())
+	require.NoError(t, f.Pass())
+	f.requireAll(t, s.e.Head())
+}
+
+// Recovery publishes the log before it raises the epoch: what came after a loss must not be shown to who has seen what was lost.
+func TestAFollowerLooksAtTheEpochBeforeItShowsAnything(t *testing.T) {
+	s := newStore(t, opossum.Options{RecentBytes: opossum.MinRecentBytes})
+	s.append(5, nil)
+	raise := func() {}
+	s.fetched = func() { raise() }
+	f, err := s.follow()
+	require.NoError(t, err)
+	s.append(40, large)
+	require.NoError(t, s.e.WaitMaterialized(ctxb, 45))
+	s.append(40, large)
+	require.NoError(t, s.e.WaitMaterialized(ctxb, 85))
+	require.NoError(t, s.e.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(s.dir, recovery.IndexDir))) // so that it fetches, in the midst of a refresh
+	raise = sync.OnceFunc(func() {
+		state, err := ledger.Load(s.dir)
+		require.NoError(t, err)
+		state.Epoch++
+		require.NoError(t, ledger.Store(s.dir, state))
+	})
+	require.ErrorIs(t, f.Pass(), dcb.ErrReopen)
+	require.EqualValues(t, 5, f.Ledger().Get(ledger.Visible))
 }
 
 // What a follower has shown may have ceased to be true: then it ends.
