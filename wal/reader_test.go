@@ -36,7 +36,7 @@ func (f *follower) refresh(known Known, checkpoint func() dcb.Position) error {
 	return f.Refresh(known, Sink{
 		Filed: func(upto dcb.Position) error {
 			if upto < f.next || upto > checkpoint() {
-				return fmt.Errorf("positions %d to %d are not filed", f.next, upto)
+				return &dcb.CorruptError{File: "the log", Reason: fmt.Sprintf("positions %d to %d are not filed", f.next, upto)}
 			}
 			f.next, f.filed = upto+1, upto
 			return nil
@@ -334,7 +334,7 @@ func TestAReaderJudgesGenerations(t *testing.T) {
 		f := follow(dir, 1)
 		err := f.refresh(Known{}, none)
 		if c.next == 0 {
-			require.Error(t, err, c.name)
+			require.ErrorIs(t, err, dcb.ErrCorrupt, c.name)
 		} else {
 			require.NoError(t, err, c.name)
 			require.Equal(t, c.next, f.Next(), c.name)
@@ -398,6 +398,78 @@ func TestAReaderHoldsWhatItNeeds(t *testing.T) {
 	err = f.ReadAt(f.places[head], make([]byte, 12))
 	require.ErrorIs(t, err, dcb.ErrClosed)
 	require.NotErrorIs(t, err, ErrTrimmed)
+}
+
+// TestPlacesThatAreTrimmedWhileTheyAreRead: whoever reads meanwhile is told that the generation is gone, and nothing else.
+func TestPlacesThatAreTrimmedWhileTheyAreRead(t *testing.T) {
+	l, dir := create(t, Options{RotateBytes: 300, Fdatasync: func(*os.File) error { return nil }})
+	for l.Stats().Rotations < uint64(rounds(60)) {
+		put(t, l, 1)
+		l.background.Wait()
+	}
+	f := follow(dir, 1)
+	require.NoError(t, f.refresh(Known{}, none))
+	head := f.Next() - 1
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				p := head // a map hands them out in any order
+				for p = range f.places {
+					break
+				}
+				err := f.ReadAt(f.places[p], make([]byte, 12))
+				if errors.Is(err, ErrTrimmed) && p != head {
+					err = nil
+				}
+				if err != nil {
+					t.Errorf("position %d: %v", p, err)
+				}
+				if first, n := f.Live(); n == 1 || t.Failed() {
+					if err := f.ReadAt(f.places[1], make([]byte, 12)); !errors.Is(err, ErrTrimmed) {
+						t.Errorf("generation %d is left, and position 1 gives %v", first, err)
+					}
+					return
+				}
+			}
+		})
+	}
+	for p := dcb.Position(1); p <= head; p++ {
+		require.NoError(t, f.Trim(p))
+	}
+	wg.Wait()
+	require.NoError(t, f.Close())
+}
+
+func TestAReaderOfAFileThatShrinks(t *testing.T) {
+	l, dir := create(t, Options{})
+	put(t, l, 3)
+	f := follow(dir, 1)
+	require.NoError(t, f.refresh(Known{}, none))
+	require.NoError(t, os.Truncate(GenerationPath(dir, 1), 300))
+	require.ErrorIs(t, f.refresh(Known{}, none), dcb.ErrCorrupt)
+	require.NoError(t, f.Close())
+}
+
+// TestALinkVouchesForAllBeforeIt, even if nothing else does and nothing follows.
+func TestALinkVouchesForAllBeforeIt(t *testing.T) {
+	one := (&forge{id: testID, gen: 1}).header().link(Link{}, 1)
+	dir := t.TempDir()
+	write(t, one.b, GenerationPath(dir, 1))
+	f := follow(dir, 1)
+	require.NoError(t, f.refresh(Known{}, none))
+	one.commit(1, 1, body(1))
+	write(t, one.b, GenerationPath(dir, 1))
+	require.NoError(t, f.refresh(Known{}, none))
+	require.Zero(t, f.Durable())
+	two := (&forge{id: testID, gen: 2}).header().link(Link{Prev: 1, PrevEnd: uint64(len(one.b)), PrevSum: one.sum}, 2)
+	for _, b := range [][]byte{two.b[:beginBytes-40], two.b} {
+		write(t, b, GenerationPath(dir, 2))
+		require.NoError(t, f.refresh(Known{}, none))
+		require.EqualValues(t, 2, f.Next())
+		require.EqualValues(t, 1, f.Durable())
+	}
+	require.NoError(t, f.Close())
 }
 
 func TestAReaderGivesBackLargeBuffers(t *testing.T) {

@@ -311,6 +311,7 @@ func TestAFollowerAndAMissingGeneration(t *testing.T) {
 	require.NoError(t, wal.RemoveGeneration(filepath.Join(s.dir, recovery.WALDir), list.Generations[1]))
 	var damage *dcb.CorruptError
 	require.ErrorAs(t, f.Pass(), &damage)
+	require.Equal(t, filepath.Join(s.dir, recovery.WALDir), damage.File, "no file is looked for")
 	require.EqualValues(t, 5, f.Ledger().Get(ledger.Visible))
 	_, err = s.follow()
 	require.ErrorAs(t, err, &damage)
