@@ -17,11 +17,7 @@ func lock(path string) (*flock.Flock, error) {
 		return nil, err
 	}
 	if !ok {
-		owner, err := os.ReadFile(path)
-		if err != nil || len(owner) == 0 {
-			owner = []byte("another process")
-		}
-		return nil, fmt.Errorf("%w: %s is held by %s", ErrLocked, path, strings.TrimSpace(string(owner)))
+		return nil, locked(path)
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -31,4 +27,13 @@ func lock(path string) (*flock.Flock, error) {
 	// the store from being opened.
 	_ = os.WriteFile(path, fmt.Appendf(nil, "pid %d on %s\n", os.Getpid(), host), 0o644)
 	return l, nil
+}
+
+// locked is the error for a lock that somebody else holds.
+func locked(path string) error {
+	owner, err := os.ReadFile(path)
+	if err != nil || len(owner) == 0 {
+		owner = []byte("another process")
+	}
+	return fmt.Errorf("%w: %s is held by %s", ErrLocked, path, strings.TrimSpace(string(owner)))
 }

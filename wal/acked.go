@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,6 +55,9 @@ func decodeAcked(b []byte, id StoreID) Acked {
 	return Acked{Gen: le.Uint64(b[8:]), Offset: le.Uint64(b[16:]), Position: dcb.Position(le.Uint64(b[24:]))}
 }
 
+// AckedPath returns the file of the witness of a log directory.
+func AckedPath(dir string) string { return filepath.Join(dir, ackedFile) }
+
 // ReadAcked reads the witness of a log directory; the zero Acked if there is none that speaks.
 func ReadAcked(dir string, id StoreID) (Acked, error) {
 	b, err := readAckedBytes(dir)
@@ -75,7 +79,7 @@ func readAckedBeside(read func() ([]byte, error), id StoreID) (Acked, error) {
 
 // readAckedBytes returns nothing if there is no witness.
 func readAckedBytes(dir string) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(dir, ackedFile))
+	b, err := os.ReadFile(AckedPath(dir))
 	if notExist(err) {
 		return nil, nil
 	}
@@ -83,4 +87,30 @@ func readAckedBytes(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("wal: read witness: %w", err)
 	}
 	return b, nil
+}
+
+// WriteAcked replaces the witness of a log directory, durably: for a repair that gives up what the old one vouches for. The
+// zero Acked makes it silent. REQUIRES: the caller holds the store's lock, and no Log is open.
+func WriteAcked(dir string, id StoreID, a Acked) error {
+	var b []byte
+	if a != (Acked{}) {
+		b = a.encode(id)
+	}
+	temp := AckedPath(dir) + tempSuffix
+	if err := writeSynced(temp, b); err != nil {
+		return fmt.Errorf("wal: write witness: %w", errors.Join(err, os.Remove(temp)))
+	}
+	if err := os.Rename(temp, AckedPath(dir)); err != nil {
+		return fmt.Errorf("wal: write witness: %w", err)
+	}
+	return syncDir(dir)
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, filePerm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -223,13 +223,18 @@ func refuseStrays(path string) error {
 		return err
 	}
 	for _, e := range entries {
-		index := strings.TrimSuffix(strings.TrimSuffix(e.Name(), ".START"), ".END")
-		_, err := strconv.ParseUint(index, 10, 64)
-		if err == nil && len(index) == len(segmentFile) && e.Name() != segmentFile {
+		if Deceives(e.Name()) {
 			return &dcb.CorruptError{File: filepath.Join(path, e.Name()), Reason: "a foreign file in a log generation"}
 		}
 	}
 	return nil
+}
+
+// Deceives reports whether tidwall/wal would take a file of this name in a generation's directory for its own, which it is not.
+func Deceives(name string) bool {
+	index := strings.TrimSuffix(strings.TrimSuffix(name, ".START"), ".END")
+	_, err := strconv.ParseUint(index, 10, 64)
+	return err == nil && len(index) == len(segmentFile) && name != segmentFile
 }
 
 // frameWriter appends frames to a generation and keeps the chain.

@@ -15,32 +15,42 @@ func (s *Store) Read(p dcb.Position) (dcb.SequencedEvent, error) {
 	if err := s.check("read", p); err != nil {
 		return dcb.SequencedEvent{}, err
 	}
+	ev, err := readEvent(s.Path(p), func(buf []byte) ([]byte, error) { return s.readPosition(p, buf) })
+	if err == nil && ev.Position != p {
+		err = &dcb.CorruptError{File: s.Path(p), Reason: fmt.Sprintf("the file holds event %d", ev.Position)}
+	}
+	if ce := (*dcb.CorruptError)(nil); errors.As(err, &ce) {
+		ce.Reason = fmt.Sprintf("event %d: %s", p, ce.Reason)
+	}
+	if err != nil {
+		return dcb.SequencedEvent{}, err
+	}
+	return ev, nil
+}
+
+// ReadFile returns the event whose text the file at path holds, whatever its name says. The error Is [fs.ErrNotExist] if there
+// is no file, and is a [*dcb.CorruptError] if it is none that Write wrote: damaged, or not a regular file.
+func ReadFile(path string) (dcb.SequencedEvent, error) {
+	return readEvent(path, func(buf []byte) ([]byte, error) { return readRegular(path, buf) })
+}
+
+// readEvent parses what read returns, which has the text in the buffer that it is given or in a larger one.
+func readEvent(path string, read func(buf []byte) ([]byte, error)) (dcb.SequencedEvent, error) {
 	buf := buffers.Get().(*[]byte)
 	defer recycle(buf)
-	text, err := s.readRegular(p, *buf)
+	text, err := read(*buf)
 	if bad := unreadable(""); errors.As(err, &bad) {
-		return dcb.SequencedEvent{}, s.corrupt(p, 0, string(bad))
+		return dcb.SequencedEvent{}, &dcb.CorruptError{File: path, Reason: string(bad)}
 	}
 	if err != nil {
 		return dcb.SequencedEvent{}, err
 	}
 	*buf = text
-	return s.parse(p, text)
-}
-
-func (s *Store) parse(p dcb.Position, text []byte) (dcb.SequencedEvent, error) {
 	ev, err := codec.ParseText(text)
 	if te := (*codec.TextError)(nil); errors.As(err, &te) {
-		return dcb.SequencedEvent{}, s.corrupt(p, te.Offset, te.Reason)
+		return dcb.SequencedEvent{}, &dcb.CorruptError{File: path, Offset: te.Offset, Reason: te.Reason}
 	}
-	if ev.Position != p {
-		return dcb.SequencedEvent{}, s.corrupt(p, 0, fmt.Sprintf("the file holds event %d", ev.Position))
-	}
-	return ev, nil
-}
-
-func (s *Store) corrupt(p dcb.Position, offset int64, reason string) error {
-	return &dcb.CorruptError{File: s.Path(p), Offset: offset, Reason: fmt.Sprintf("event %d: %s", p, reason)}
+	return ev, err
 }
 
 // unreadable is an error of readRegular: what has the name is no file that could hold an event.

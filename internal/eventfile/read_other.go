@@ -10,9 +10,13 @@ import (
 	"opossum/dcb"
 )
 
-// readRegular returns the content of the regular file of p, in buf if that has room.
-func (s *Store) readRegular(p dcb.Position, buf []byte) ([]byte, error) {
-	path := s.Path(p)
+// readPosition returns the content of the file of p.
+func (s *Store) readPosition(p dcb.Position, buf []byte) ([]byte, error) {
+	return readRegular(s.Path(p), buf)
+}
+
+// readRegular returns the content of the regular file at path, in buf if that has room.
+func readRegular(path string, buf []byte) ([]byte, error) {
 	info, err := os.Lstat(path) // before it is opened, which would follow a link or wait for the other end of a pipe
 	if err != nil {
 		return nil, err

@@ -1,0 +1,322 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+
+	"opossum/dcb"
+	"opossum/internal/codec"
+	"opossum/internal/eventfile"
+	"opossum/ledger"
+	"opossum/wal"
+)
+
+// RepairOptions of Repair; the zero value is the default.
+type RepairOptions struct {
+	// DryRun: only say what would be done.
+	DryRun bool
+	// AcceptLoss consents to lose the events that are intact nowhere. See Loss for what becomes of their positions.
+	AcceptLoss bool
+	// Progress is as in VerifyOptions.
+	Progress func(done, total uint64)
+}
+
+// RepairReport says what Repair found, and did or would do.
+type RepairReport struct {
+	Dir        string        `json:"dir"`
+	Findings   []Finding     `json:"findings"` // before the repair
+	Steps      []string      `json:"steps"`    // of the plan, in order; none: there is nothing to do
+	Lost       []Loss        `json:"lost"`     // ascending
+	Done       bool          `json:"done"`     // the whole plan was carried out
+	Head       dcb.Position  `json:"head"`     // the last position, afterwards
+	Quarantine string        `json:"quarantine,omitempty"`
+	Took       time.Duration `json:"tookNs"`
+}
+
+// Repair brings the store in dir back into a state that verifies, if that can be done without losing anything that is still intact
+// somewhere, or if the loss is consented to. The store is then as after a clean close, or as the next Open can take it over.
+//
+//   - An event is intact in its file, in the log, in what is left of a damaged part of the log, in a generation that was not removed yet, or in a
+//     file that stands in the wrong place. Files that are damaged or missing are written again from there.
+//   - A log that cannot be gone on from is never mended: its events are filed, and it begins anew behind them.
+//   - What is replaced or removed is kept in quarantine/, with the exception of temporary files.
+//
+// Every step is durable before the next, and a repair that was interrupted is taken up by the next one. (An interrupted repair with losses may
+// raise the epoch once more than an uninterrupted one.)
+//
+// With losses and without consent, only the files up to the checkpoint that have an intact copy are written, which adds copies and takes
+// nothing away; the error then Is ErrCorrupt, and the report names the positions. Other errors: ctx's, between steps; ErrDiskFull, with the
+// originals untouched; ErrNotStore; ErrVersion; those of the file system. The report is valid beside an error, as far as it goes.
+//
+// REQUIRES: no owner is running; the caller has seen to that.
+func Repair(ctx context.Context, dir string, o RepairOptions) (RepairReport, error) {
+	r := repairer{dir: dir, o: o, m: newMeter(o.Progress), q: newQuarantine(dir), now: time.Now(), step: func(string) error { return nil }}
+	return r.run(ctx)
+}
+
+// repairer carries out one repair.
+type repairer struct {
+	dir  string
+	o    RepairOptions
+	m    *meter
+	now  time.Time
+	step func(what string) error // called before each step; tests make it fail
+
+	s      *survey
+	plan   repairPlan
+	q      quarantine
+	report RepairReport
+}
+
+func (r *repairer) run(ctx context.Context) (RepairReport, error) {
+	r.report.Dir = r.dir
+	err := r.repair(ctx)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = fmt.Errorf("%w: %w", dcb.ErrDiskFull, err)
+	}
+	if err != nil {
+		err = fmt.Errorf("repair: %w", err)
+	}
+	r.report.Took = time.Since(r.now)
+	return r.report, err
+}
+
+func (r *repairer) repair(ctx context.Context) (err error) {
+	if r.s, err = gather(ctx, r.dir, r.m); err != nil {
+		return err
+	}
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return err
+	}
+	j := r.s.judge()
+	r.report.Findings = r.s.findings(j)
+	if r.plan, err = r.s.planRepair(j, r.o.AcceptLoss, id, r.now); err != nil {
+		return err
+	}
+	r.report.Steps, r.report.Lost, r.report.Head = r.plan.steps(r.dir), r.plan.losses, r.plan.head
+	if r.o.DryRun {
+		return nil
+	}
+	if !r.plan.empty() {
+		if err := r.apply(ctx); err != nil {
+			return err
+		}
+	}
+	if r.plan.refused {
+		return r.refusal()
+	}
+	r.report.Done = true
+	return nil
+}
+
+// refusal is the error for losses without consent.
+func (r *repairer) refusal() error {
+	var lost []string
+	for _, l := range r.plan.losses {
+		lost = append(lost, l.String())
+	}
+	first := r.plan.losses[0].First
+	return &dcb.CorruptError{
+		File: r.s.files.path(max(first, 1)), Reason: "acknowledged events would be lost, which needs consent: " + strings.Join(lost, "; "),
+	}
+}
+
+// apply carries out the plan.
+func (r *repairer) apply(ctx context.Context) error {
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"quarantine", r.quarantine},
+		{"epoch", r.raiseEpoch},
+		{"event files", r.write},
+		{"ledger", r.writeLedger},
+		{"log", r.newLog},
+		{"tidy", r.tidy},
+		{"end", r.end},
+	} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.step(step.what); err != nil {
+			return err
+		}
+		if err := step.do(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *repairer) quarantine(ctx context.Context) error {
+	if err := each(ctx, r.plan.keep, r.q.keep); err != nil {
+		return err
+	}
+	return each(ctx, r.plan.aside, r.q.move)
+}
+
+// each calls do for each path until it fails or ctx ends.
+func each(ctx context.Context, paths []string, do func(path string) error) error {
+	for _, path := range paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := do(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// raiseEpoch comes before the first loss is carried out: afterwards, a repair that was interrupted would not know of it any more.
+func (r *repairer) raiseEpoch(context.Context) error {
+	if r.plan.refused || len(r.plan.losses) == 0 || r.s.ledgerErr != nil {
+		return nil
+	}
+	led := r.s.ledger
+	led.Epoch = r.plan.ledger.Epoch
+	return ledger.Store(r.dir, led)
+}
+
+// write writes event files. They are durable when it returns: the steps that follow rest on them.
+func (r *repairer) write(ctx context.Context) (err error) {
+	if len(r.plan.write) == 0 {
+		return nil
+	}
+	files, err := eventfile.Open(filepath.Join(r.dir, EventsDir))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.Close()) }()
+	r.m.move(0, r.plan.write.count())
+	var text []byte
+	for p := range r.plan.write.positions() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.step(fmt.Sprintf("event file %d", p)); err != nil {
+			return err
+		}
+		e, err := r.event(p)
+		if err != nil {
+			return err
+		}
+		text = codec.AppendText(text[:0], dcb.SequencedEvent{Position: p, Event: e})
+		if err := files.Write(p, text); err != nil {
+			return err
+		}
+		r.m.move(1, 0)
+	}
+	return files.Sync()
+}
+
+// event reads the best intact copy of the event at p again, or makes up the one that stands for a lost event.
+func (r *repairer) event(p dcb.Position) (dcb.Event, error) {
+	if r.plan.lost.has(p) {
+		return r.tombstone(), nil
+	}
+	at, ok := r.s.source(p)
+	if copied, ok := r.q.kept[at.path]; ok { // by now the file may be that of another event
+		at.path = copied
+	}
+	switch {
+	case !ok:
+		return dcb.Event{}, fmt.Errorf("position %d has no intact copy", p) // cannot happen: it would be lost
+	case at.bytes == 0:
+		ev, err := eventfile.ReadFile(at.path)
+		if err == nil && ev.Position != p {
+			err = &dcb.CorruptError{File: at.path, Reason: fmt.Sprintf("two reads differ: it held event %d, and now holds event %d", p, ev.Position)}
+		}
+		return ev.Event, err
+	}
+	rec, err := readAt(at)
+	if err != nil {
+		return dcb.Event{}, err
+	}
+	e, err := codec.DecodeRecord(rec, r.s.log.id.Seed(), p)
+	if err != nil {
+		return dcb.Event{}, &dcb.CorruptError{File: at.path, Offset: at.off, Reason: fmt.Sprintf("two reads differ: position %d: %v", p, err)}
+	}
+	return e, nil
+}
+
+func readAt(at place) ([]byte, error) {
+	f, err := os.Open(at.path)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, at.bytes)
+	_, err = f.ReadAt(b, at.off)
+	return b, errors.Join(err, f.Close())
+}
+
+// tombstone stands for a lost event: a new one, which no query by the old tags and types finds.
+func (r *repairer) tombstone() dcb.Event {
+	return dcb.Event{Type: LostType, Time: r.now.UTC(), Metadata: map[string]string{
+		"reason": "the event at this position was intact nowhere; a repair put this one in its place, with consent",
+	}}
+}
+
+func (r *repairer) writeLedger(context.Context) error {
+	if r.plan.ledger == nil {
+		return nil
+	}
+	return ledger.Store(r.dir, *r.plan.ledger)
+}
+
+// newLog begins the log anew. It comes after the ledger: until then the checkpoint there convicts every log that ends before it.
+func (r *repairer) newLog(context.Context) error {
+	if r.plan.log == 0 {
+		return nil
+	}
+	dir := r.s.log.dir
+	if err := mkdirDurably(dir, r.dir); err != nil {
+		return err
+	}
+	led, head := *r.plan.ledger, r.plan.head
+	id := wal.StoreID(led.Store)
+	built, err := wal.BuildGeneration(dir, id, r.plan.log, r.now, &wal.Link{Checkpoint: head}, head+1, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.step("witnesses"); err != nil {
+		return err
+	}
+	if err := wal.WriteAcked(dir, id, wal.Acked{Gen: built.Gen, Offset: uint64(built.End), Position: head}); err != nil {
+		return err
+	}
+	led.Clean = EndOf(wal.Witness{Gen: built.Gen, End: built.End, Sum: built.Sum, Head: head})
+	return ledger.Store(r.dir, led)
+}
+
+// tidy removes what nothing refers to any more.
+func (r *repairer) tidy(ctx context.Context) error {
+	for _, gen := range r.plan.drop {
+		if err := wal.RemoveGeneration(r.s.log.dir, gen); err != nil {
+			return err
+		}
+	}
+	if err := each(ctx, r.plan.temps, os.RemoveAll); err != nil {
+		return err
+	}
+	if len(r.plan.drop) > 0 { // what was given up must not come back
+		if err := SyncDir(r.s.log.dir); err != nil {
+			return err
+		}
+	}
+	return each(ctx, r.plan.strays, r.q.move)
+}
+
+func (r *repairer) end(context.Context) (err error) {
+	r.report.Quarantine, err = r.q.finish(r.now)
+	return err
+}

@@ -1,0 +1,146 @@
+package recovery
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"opossum/dcb"
+	"opossum/internal/codec"
+	"opossum/internal/eventfile"
+	"opossum/wal"
+)
+
+// maxRescue bounds the files that are looked through: the largest that the store can have written is well below.
+const maxRescue = 4 << 30
+
+// rescue looks through everything that is damaged, left over or out of place for what is still intact in it: texts of events,
+// and records of the log.
+func (s *survey) rescue(ctx context.Context, m *meter) error {
+	s.bound = s.log.known(s) + 1<<32 // some 4 billion accidents in 2^64
+	for _, g := range s.log.gens {
+		if g.Stop != nil {
+			if _, err := s.rescueFile(ctx, wal.GenerationPath(s.log.dir, g.Gen), m); err != nil {
+				return err
+			}
+		}
+	}
+	for _, b := range s.files.bad {
+		if _, err := s.rescueFile(ctx, s.files.path(b.p), m); err != nil {
+			return err
+		}
+	}
+	for _, path := range s.loose() {
+		if _, err := s.rescueTree(ctx, path, m); err != nil {
+			return err
+		}
+	}
+	for _, strays := range [][]stray{s.files.strays, s.log.strays} {
+		for i := range strays {
+			var err error
+			if strays[i].holds, err = s.rescueTree(ctx, strays[i].path, m); err != nil {
+				return err
+			}
+		}
+	}
+	return s.rescueUnfinished(ctx, m)
+}
+
+// loose lists what else may hold something.
+func (s *survey) loose() []string {
+	out := append(append([]string(nil), s.notDirs...), s.files.temps...)
+	for _, name := range s.log.temps {
+		out = append(out, filepath.Join(s.log.dir, name))
+	}
+	for _, name := range s.foreign {
+		if path := filepath.Join(s.dir, name); isFile(path) { // foreign directories are left alone
+			out = append(out, path)
+		}
+	}
+	if s.ledgerErr != nil {
+		out = append(out, s.ledgerPath())
+	}
+	if s.log.mute != "" {
+		out = append(out, wal.AckedPath(s.log.dir))
+	}
+	return out
+}
+
+func isFile(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// rescueTree looks through a file, or all files below a directory. It returns the positions of the texts that it finds. What cannot
+// be listed is passed over: it is not ours.
+func (s *survey) rescueTree(ctx context.Context, path string, m *meter) (holds []dcb.Position, err error) {
+	err = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return ctx.Err()
+		}
+		p, err := s.rescueFile(ctx, path, m)
+		if p > 0 {
+			holds = append(holds, p)
+		}
+		return err
+	})
+	return holds, err
+}
+
+// rescueFile looks through a file and returns the position of the event whose text it is, 0 if it is none. What cannot be read
+// holds nothing.
+func (s *survey) rescueFile(ctx context.Context, path string, m *meter) (dcb.Position, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if ev, err := eventfile.ReadFile(path); err == nil {
+		s.copies[ev.Position] = path
+		return ev.Position, nil
+	}
+	return 0, s.rescueRecords(ctx, path, m)
+}
+
+// rescueRecords looks through a file for records of the log.
+func (s *survey) rescueRecords(ctx context.Context, path string, m *meter) error {
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxRescue {
+		return nil
+	}
+	b, err := s.log.read(ctx, path, m)
+	if err != nil {
+		return ctx.Err()
+	}
+	found := wal.FindFrames(b, s.log.id)
+	for i := range found {
+		found[i].Body = nil
+	}
+	s.found = append(s.found, found...)
+	if n := len(found); n > 0 && found[n-1].End == int64(len(b)) {
+		s.ends[found[n-1].Gen] = found[n-1].Kind
+	}
+	for f := range codec.Salvage(b, s.log.id.Seed(), 1, s.bound) {
+		s.log.note(f.Position, path, int64(f.Offset), b[f.Offset:f.Offset+f.Bytes], false)
+	}
+	return ctx.Err()
+}
+
+// rescueUnfinished looks through what a repair has put aside that was interrupted: it may have been about to bring back an
+// event whose only copy stood in the place of another. A file under its own name was put aside for what it says.
+func (s *survey) rescueUnfinished(ctx context.Context, m *meter) error {
+	if !s.unfinished {
+		return nil
+	}
+	return filepath.WalkDir(filepath.Join(s.dir, QuarantineDir, unfinishedDir), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		ev, err := eventfile.ReadFile(path)
+		switch {
+		case err != nil:
+			return s.rescueRecords(ctx, path, m)
+		case filepath.Base(path) != filepath.Base(s.files.path(ev.Position)):
+			s.copies[ev.Position] = path
+		}
+		return ctx.Err()
+	})
+}

@@ -1,0 +1,483 @@
+package opossum
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"opossum/internal/codec"
+	"opossum/internal/eventfile"
+	"opossum/ledger"
+	"opossum/recovery"
+	"opossum/wal"
+)
+
+// A store at rest is damaged at random, a thousand times. Whatever the damage: Open and Read give the acknowledged events, or
+// ErrCorrupt with the right place; Verify finds every damage that could matter; Repair brings back a store that verifies, without losing
+// anything that was still intact somewhere. What is intact somewhere is told by a plain search for the bytes of each event.
+
+// patient is the store to be damaged: of its events some are only in files, some in files and log, some in the log with a
+// provisional file, some only in the log.
+type patient struct {
+	dir          string
+	older        string // the same store, earlier
+	clean        bool
+	events       []SequencedEvent
+	texts        [][]byte // of each event, as its file has it
+	records      [][]byte // as the log has it
+	materialized Position
+}
+
+const (
+	patientFiled   = 90  // checkpointed, and trimmed from the log as far as whole generations go
+	patientBoth    = 110 // checkpointed, and in the log
+	patientProvis  = 130 // filed above the checkpoint
+	patientHead    = 160
+	patientRotates = 1 << 10
+)
+
+func makePatient(t *testing.T, clean bool) *patient {
+	t.Helper()
+	s := &patient{dir: filepath.Join(t.TempDir(), "store"), older: filepath.Join(t.TempDir(), "older"), clean: clean, materialized: patientBoth}
+	h := hooks{}
+	h.wal.RotateBytes = patientRotates
+	opts := &Options{MinFreeBytes: -1}
+	e := openStore(t, filepath.Join(t.TempDir(), "origin"), opts, h)
+	r := rng(1)
+	fillTo := func(head Position) {
+		for e.Head() < head {
+			events := make([]Event, min(1+r.IntN(4), int(head-e.Head())))
+			for i := range events {
+				p := int(e.Head()) + 1 + i
+				events[i] = Event{Type: fmt.Sprintf("T%d", p%3), Tags: []Tag{"all", Tag(fmt.Sprintf("p:%d", p))}, Data: fmt.Appendf(nil, `{"n":%d}`, p)}
+			}
+			appendOK(t, e, nil, events...)
+		}
+	}
+	fillTo(patientFiled)
+	require.NoError(t, e.WaitMaterialized(ctxb, patientFiled))
+	resume, err := e.PauseFiling(ctxb)
+	require.NoError(t, err)
+	fillTo(patientBoth)
+	require.NoError(t, os.CopyFS(s.older, os.DirFS(e.Dir())))
+	fillTo(patientHead)
+	id, err := ledger.Load(e.Dir())
+	require.NoError(t, err)
+	if clean {
+		require.NoError(t, e.Close())
+		require.NoError(t, os.CopyFS(s.dir, os.DirFS(e.Dir())))
+		e = openStore(t, e.Dir(), opts, h)
+	} else {
+		require.NoError(t, os.CopyFS(s.dir, os.DirFS(e.Dir()))) // as a killed process would leave it
+	}
+	resume()
+
+	require.NoError(t, e.WaitMaterialized(ctxb, patientHead))
+	s.events = checkDense(t, e)
+	for _, ev := range s.events {
+		text, err := os.ReadFile(e.files.Path(ev.Position))
+		require.NoError(t, err)
+		s.texts = append(s.texts, text)
+		record := codec.AppendRecord(nil, ev.Event)
+		codec.Stamp(record, wal.StoreID(id.Store).Seed(), ev.Position)
+		s.records = append(s.records, record)
+		if ev.Position <= patientProvis {
+			require.NoError(t, os.WriteFile(eventfile.Path(filepath.Join(s.dir, recovery.EventsDir), ev.Position), text, 0o644))
+		}
+	}
+	require.NoError(t, e.Close())
+	led, err := ledger.Load(s.dir)
+	require.NoError(t, err)
+	led.Materialized = s.materialized
+	require.NoError(t, ledger.Store(s.dir, led))
+	return s
+}
+
+// copyTo copies the store. Event files are never written in place, so they are linked; damage must replace them.
+func (s *patient) copyTo(dir string) error {
+	return filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(s.dir, path)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, rel)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(to, 0o755)
+		case strings.HasPrefix(rel, recovery.EventsDir):
+			return os.Link(path, to)
+		}
+		return copyFile(path, to)
+	})
+}
+
+// filesOf lists the files of the store by what they are.
+func (s *patient) filesOf() map[string][]string {
+	out := map[string][]string{}
+	for path := range treeOf(s.dir) {
+		switch dir, name := filepath.Split(path); {
+		case name == "LOCK":
+		case strings.HasPrefix(path, recovery.EventsDir):
+			out["event"] = append(out["event"], path)
+		case dir == "":
+			out["ledger"] = append(out["ledger"], path)
+		case name == "ACKED":
+			out["witness"] = append(out["witness"], path)
+		default:
+			out["log"] = append(out["log"], path)
+		}
+	}
+	for _, list := range out {
+		slices.Sort(list)
+	}
+	return out
+}
+
+// treeOf returns every file in dir and its content.
+func treeOf(dir string) map[string]string {
+	out := map[string]string{}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			b, _ := os.ReadFile(path)
+			rel, _ := filepath.Rel(dir, path)
+			out[rel] = string(b)
+		}
+		return nil
+	})
+	return out
+}
+
+// injury is one damage to a store.
+type injury struct {
+	kind  string
+	files []string // damaged, relative
+}
+
+func (i injury) String() string { return i.kind + " of " + strings.Join(i.files, " and ") }
+
+// injure damages a copy of the store.
+func (s *patient) injure(r *rand.Rand, dir string, files map[string][]string) (injury, error) {
+	kinds := []string{"event", "event", "log", "log", "ledger", "witness"}
+	pick := func() string {
+		list := files[kinds[r.IntN(len(kinds))]]
+		if list == nil {
+			list = files["event"]
+		}
+		return list[r.IntN(len(list))]
+	}
+	path := pick()
+	b, err := os.ReadFile(filepath.Join(dir, path))
+	if err != nil {
+		return injury{}, err
+	}
+	replace := func(kind string, b []byte) (injury, error) {
+		return injury{kind, []string{path}}, replaceFile(filepath.Join(dir, path), b)
+	}
+	at := r.IntN(len(b))
+	switch r.IntN(7) {
+	case 0:
+		b[at] ^= 1 << r.IntN(8)
+		return replace(fmt.Sprintf("a flipped bit in byte %d", at), b)
+	case 1:
+		block := b[at:min(at+1+r.IntN(512), len(b))]
+		clear(block)
+		return replace(fmt.Sprintf("%d zeroed bytes at %d", len(block), at), b)
+	case 2:
+		block := b[at:min(at+1+r.IntN(512), len(b))]
+		fill(r, block[:len(block)/8*8])
+		return replace(fmt.Sprintf("%d random bytes at %d", len(block)/8*8, at), b)
+	case 3:
+		return replace(fmt.Sprintf("a truncation to %d bytes", at), b[:at])
+	case 4:
+		return injury{"a deletion", []string{path}}, os.Remove(filepath.Join(dir, path))
+	case 5:
+		stale, err := os.ReadFile(filepath.Join(s.older, path))
+		if err != nil { // there was none then: an older file of the kind
+			other := pick()
+			if stale, err = os.ReadFile(filepath.Join(s.dir, other)); err != nil {
+				return injury{}, err
+			}
+			return replace("a copy of "+other+" in the place", stale)
+		}
+		return replace("a stale copy", stale)
+	}
+	other := pick()
+	b2, err := os.ReadFile(filepath.Join(dir, other))
+	if err != nil {
+		return injury{}, err
+	}
+	return injury{"a swap", []string{path, other}},
+		errors.Join(replaceFile(filepath.Join(dir, path), b2), replaceFile(filepath.Join(dir, other), b))
+}
+
+func replaceFile(path string, b []byte) error {
+	return errors.Join(os.Remove(path), os.WriteFile(path, b, 0o644))
+}
+
+// intact returns the positions of which a copy is left anywhere.
+func (s *patient) intact(dir string) map[Position]bool {
+	tree := treeOf(dir)
+	out := map[Position]bool{}
+	whole := map[string]bool{}
+	var damaged strings.Builder
+	original := treeOf(s.dir)
+	for path, b := range tree {
+		whole[b] = true
+		if strings.HasPrefix(path, recovery.WALDir) || original[path] != b {
+			damaged.WriteString(b + "\x00")
+		}
+	}
+	for i := range s.events {
+		if whole[string(s.texts[i])] || strings.Contains(damaged.String(), string(s.records[i])) {
+			out[Position(i+1)] = true
+		}
+	}
+	return out
+}
+
+// check does to one copy of the store what the test promises, and returns an error that says what does not hold.
+func (s *patient) check(seed uint64, base string, files map[string][]string) (string, error) {
+	r := rng(seed)
+	hurt := filepath.Join(base, "hurt")
+	if err := s.copyTo(hurt); err != nil {
+		return "", err
+	}
+	var injuries []injury
+	for i := range 1 + r.IntN(5)/4 {
+		if i > 0 { // a second one is of events alone: what vouches for the end may well be lost with the end itself
+			files = map[string][]string{"event": files["event"]}
+		}
+		in, err := s.injure(r, hurt, files)
+		if errors.Is(err, fs.ErrNotExist) { // deleted before
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		injuries = append(injuries, in)
+	}
+	what := fmt.Sprintf("seed %d, clean %t: %v", seed, s.clean, injuries)
+	judged, err := s.checkVerify(hurt, injuries)
+	if err != nil {
+		return what, err
+	}
+	opened := filepath.Join(base, "opened")
+	if err := os.CopyFS(opened, os.DirFS(hurt)); err != nil {
+		return what, err
+	}
+	if err := s.checkOpen(opened, judged, injuries); err != nil {
+		return what, fmt.Errorf("open: %w; verify says: %v", err, judged.Findings)
+	}
+	return what, s.checkRepair(hurt)
+}
+
+func (s *patient) checkVerify(dir string, injuries []injury) (VerifyReport, error) {
+	before := treeOf(dir)
+	v, err := Verify(ctxb, dir, nil)
+	if err != nil {
+		return v, fmt.Errorf("verify: %w", err)
+	}
+	if !reflect.DeepEqual(before, treeOf(dir)) {
+		return v, errors.New("verify has changed something")
+	}
+	original := treeOf(s.dir)
+	for _, in := range injuries {
+		for _, path := range in.files {
+			now, ok := before[path]
+			if ok && now == original[path] || !s.matters(path) {
+				continue
+			}
+			if v.Sound() {
+				return v, fmt.Errorf("verify calls the store sound with %s damaged", path)
+			}
+			// Without its ledger the store cannot tell whether an event in the log was filed.
+			sure := before[ledger.FileName] == original[ledger.FileName]
+			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.File == filepath.Join(dir, path) && !(sure && f.Harmless) }) {
+				return v, fmt.Errorf("verify does not name %s: %v", path, v.Findings)
+			}
+		}
+	}
+	return v, nil
+}
+
+// matters reports whether any damage to the file is one: to event files up to the checkpoint. Of the log and the ledger it depends.
+func (s *patient) matters(path string) bool {
+	for p := Position(1); p <= s.materialized; p++ {
+		if path == filepath.Join(eventfile.Path(recovery.EventsDir, p)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *patient) checkOpen(dir string, judged VerifyReport, injuries []injury) error {
+	e, err := Open(dir, &Options{MinFreeBytes: -1})
+	if err != nil {
+		if judged.Sound() {
+			return fmt.Errorf("verify calls sound what is refused: %w", err)
+		}
+		if errors.Is(err, ErrVersion) {
+			return nil
+		}
+		if err := checkRefusal(dir, err); err != nil {
+			return err
+		}
+		return checkPlace(dir, err, injuries)
+	}
+	defer func() { _ = e.Close() }()
+	got, err := readEvents(e)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(s.events, got) {
+		return fmt.Errorf("%d events that are not the %d acknowledged ones", len(got), len(s.events))
+	}
+	return nil
+}
+
+// checkPlace checks that a refusal names the file that was damaged, where the damage is in one file that is still there.
+func checkPlace(dir string, err error, injuries []injury) error {
+	var ce *CorruptError
+	errors.As(err, &ce)
+	for _, in := range injuries {
+		if strings.Contains(in.kind, "copy") || strings.Contains(in.kind, "swap") {
+			return nil // several places are right
+		}
+		for _, path := range in.files {
+			if ce.File == filepath.Join(dir, path) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("not the place: %w", err)
+}
+
+func readEvents(e *Engine) ([]SequencedEvent, error) {
+	v, err := e.Read(ctxb, AllEvents(), ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return collect(v.All())
+}
+
+func (s *patient) checkRepair(dir string) error {
+	intact := s.intact(dir)
+	var lost []Position
+	for p := Position(1); p <= patientHead; p++ {
+		if !intact[p] {
+			lost = append(lost, p)
+		}
+	}
+	epoch := uint64(0)
+	if led, err := ledger.Load(dir); err == nil {
+		epoch = led.Epoch
+	}
+	rep, err := Repair(ctxb, dir, nil)
+	told := []Position(nil)
+	for _, l := range rep.Lost {
+		told = append(told, span(l.First, l.Last)...)
+	}
+	if !slices.Equal(lost, told) {
+		return fmt.Errorf("repair says that %v are lost, but it is %v (%w)", rep.Lost, lost, err)
+	}
+	if len(lost) > 0 {
+		if !errors.Is(err, ErrCorrupt) || rep.Done {
+			return fmt.Errorf("repair loses %v without consent: %w", lost, err)
+		}
+		rep, err = Repair(ctxb, dir, &RepairOptions{AcceptLoss: true})
+	}
+	if err != nil || !rep.Done {
+		return fmt.Errorf("repair: %w; steps %v", err, rep.Steps)
+	}
+	if v, err := Verify(ctxb, dir, nil); err != nil || !v.Sound() {
+		return fmt.Errorf("after the repair %v: %w, %v", rep.Steps, err, v.Findings)
+	}
+	again, err := Repair(ctxb, dir, nil)
+	if err != nil || len(again.Steps) > 0 {
+		return fmt.Errorf("a second repair: %w, %v, after %v", err, again.Steps, rep.Steps)
+	}
+	return s.checkRepaired(dir, lost, epoch)
+}
+
+func (s *patient) checkRepaired(dir string, lost []Position, epoch uint64) error {
+	e, err := Open(dir, &Options{MinFreeBytes: -1})
+	if err != nil {
+		return fmt.Errorf("open after the repair: %w", err)
+	}
+	defer func() { _ = e.Close() }()
+	got, err := readEvents(e)
+	if err != nil {
+		return fmt.Errorf("read after the repair: %w", err)
+	}
+	head := Position(patientHead)
+	for len(lost) > 0 && lost[len(lost)-1] == head {
+		head--
+		lost = lost[:len(lost)-1]
+		if e.Recovery().Epoch <= epoch {
+			return errors.New("events were cut off, and the epoch is the same")
+		}
+	}
+	if e.Head() != head || len(got) != int(head) {
+		return fmt.Errorf("head %d with %d events, where %d are left", e.Head(), len(got), head)
+	}
+	for i, ev := range got {
+		switch gone := slices.Contains(lost, Position(i+1)); {
+		case gone && (ev.Event.Type != recovery.LostType || e.Recovery().Epoch <= epoch):
+			return fmt.Errorf("position %d was lost, and is %v in epoch %d", i+1, ev, e.Recovery().Epoch)
+		case !gone && !reflect.DeepEqual(s.events[i], ev):
+			return fmt.Errorf("position %d is %v, was %v", i+1, ev, s.events[i])
+		}
+	}
+	return nil
+}
+
+func TestRandomDamageIsFoundNamedAndRepaired(t *testing.T) {
+	seed := randomSeed(t)
+	n := 1000
+	if testing.Short() {
+		n = 60
+	}
+	patients := []*patient{makePatient(t, true), makePatient(t, false)}
+	for _, s := range patients {
+		v, err := Verify(ctxb, s.dir, nil)
+		require.NoError(t, err)
+		require.Empty(t, v.Findings)
+		require.EqualValues(t, patientHead, v.Head)
+		require.EqualValues(t, patientProvis, v.Files)
+	}
+	base := t.TempDir()
+	var next atomic.Int64
+	var g errgroup.Group
+	for range 4 {
+		g.Go(func() error {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				s := patients[i%2]
+				dir := filepath.Join(base, fmt.Sprint(i))
+				what, err := s.check(seed+uint64(i), dir, s.filesOf())
+				if err != nil {
+					return fmt.Errorf("%s: %w", what, err)
+				}
+				if err := os.RemoveAll(dir); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+}
+
