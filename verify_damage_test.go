@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
+	"opossum/internal/index"
+	"opossum/internal/segment"
 	"opossum/ledger"
 	"opossum/recovery"
 	"opossum/wal"
@@ -37,6 +40,7 @@ type patient struct {
 	texts        [][]byte // of each event, as its file has it
 	records      [][]byte // as the log has it
 	materialized Position
+	original     map[string]string // every file
 }
 
 const (
@@ -101,16 +105,30 @@ func makePatient(t *testing.T, clean bool) *patient {
 	require.NoError(t, err)
 	led.Materialized = s.materialized
 	require.NoError(t, ledger.Store(s.dir, led))
+	s.index(t, wal.StoreID(led.Store).Seed())
+	s.original = treeOf(s.dir)
 	return s
 }
 
-// copyTo copies the store. Event files are never written in place, so they are linked; damage must replace them.
-func (s *patient) copyTo(dir string) error {
-	return filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+// index makes up for the segments that were not sealed when the store was copied, and that the checkpoint promises.
+func (s *patient) index(t *testing.T, seed uint64) {
+	dir := filepath.Join(s.dir, recovery.IndexDir)
+	found, err := index.Find(dir, seed)
+	require.NoError(t, err)
+	if last := found.Ranges[len(found.Ranges)-1].Last; last < s.materialized {
+		fetch := func(p Position) (Event, error) { return s.events[p-1].Event, nil }
+		_, err := index.Build(ctxb, dir, seed, segment.Range{First: last + 1, Last: s.materialized}, fetch)
+		require.NoError(t, err)
+	}
+}
+
+// copyTree copies a store. Event files and segments are never written in place, so they are linked; damage must replace them.
+func copyTree(from, dir string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(s.dir, path)
+		rel, err := filepath.Rel(from, path)
 		if err != nil {
 			return err
 		}
@@ -118,7 +136,7 @@ func (s *patient) copyTo(dir string) error {
 		switch {
 		case d.IsDir():
 			return os.MkdirAll(to, 0o755)
-		case strings.HasPrefix(rel, recovery.EventsDir):
+		case strings.HasPrefix(rel, recovery.EventsDir), strings.HasPrefix(rel, recovery.IndexDir):
 			return os.Link(path, to)
 		}
 		return copyFile(path, to)
@@ -128,9 +146,11 @@ func (s *patient) copyTo(dir string) error {
 // filesOf lists the files of the store by what they are.
 func (s *patient) filesOf() map[string][]string {
 	out := map[string][]string{}
-	for path := range treeOf(s.dir) {
+	for path := range s.original {
 		switch dir, name := filepath.Split(path); {
 		case name == "LOCK":
+		case strings.HasPrefix(path, recovery.IndexDir):
+			out["index"] = append(out["index"], path)
 		case strings.HasPrefix(path, recovery.EventsDir):
 			out["event"] = append(out["event"], path)
 		case dir == "":
@@ -171,7 +191,7 @@ func (i injury) String() string { return i.kind + " of " + strings.Join(i.files,
 
 // injure damages a copy of the store.
 func (s *patient) injure(r *rand.Rand, dir string, files map[string][]string) (injury, error) {
-	kinds := []string{"event", "event", "log", "log", "ledger", "witness"}
+	kinds := []string{"event", "event", "log", "log", "index", "ledger", "witness"}
 	pick := func() string {
 		list := files[kinds[r.IntN(len(kinds))]]
 		if list == nil {
@@ -234,10 +254,9 @@ func (s *patient) intact(dir string) map[Position]bool {
 	out := map[Position]bool{}
 	whole := map[string]bool{}
 	var damaged strings.Builder
-	original := treeOf(s.dir)
 	for path, b := range tree {
 		whole[b] = true
-		if strings.HasPrefix(path, recovery.WALDir) || original[path] != b {
+		if strings.HasPrefix(path, recovery.WALDir) || s.original[path] != b {
 			damaged.WriteString(b + "\x00")
 		}
 	}
@@ -253,7 +272,7 @@ func (s *patient) intact(dir string) map[Position]bool {
 func (s *patient) check(seed uint64, base string, files map[string][]string) (string, error) {
 	r := rng(seed)
 	hurt := filepath.Join(base, "hurt")
-	if err := s.copyTo(hurt); err != nil {
+	if err := copyTree(s.dir, hurt); err != nil {
 		return "", err
 	}
 	var injuries []injury
@@ -276,7 +295,7 @@ func (s *patient) check(seed uint64, base string, files map[string][]string) (st
 		return what, err
 	}
 	opened := filepath.Join(base, "opened")
-	if err := os.CopyFS(opened, os.DirFS(hurt)); err != nil {
+	if err := copyTree(hurt, opened); err != nil {
 		return what, err
 	}
 	if err := s.checkOpen(opened, judged, injuries); err != nil {
@@ -291,21 +310,20 @@ func (s *patient) checkVerify(dir string, injuries []injury) (VerifyReport, erro
 	if err != nil {
 		return v, fmt.Errorf("verify: %w", err)
 	}
-	if !reflect.DeepEqual(before, treeOf(dir)) {
+	if !maps.Equal(before, treeOf(dir)) {
 		return v, errors.New("verify has changed something")
 	}
-	original := treeOf(s.dir)
 	for _, in := range injuries {
 		for _, path := range in.files {
 			now, ok := before[path]
-			if ok && now == original[path] || !s.matters(path) {
+			if ok && now == s.original[path] || !s.matters(path) {
 				continue
 			}
 			if v.Sound() {
 				return v, fmt.Errorf("verify calls the store sound with %s damaged", path)
 			}
 			// Without its ledger the store cannot tell whether an event in the log was filed.
-			sure := before[ledger.FileName] == original[ledger.FileName]
+			sure := before[ledger.FileName] == s.original[ledger.FileName]
 			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.File == filepath.Join(dir, path) && !(sure && f.Harmless) }) {
 				return v, fmt.Errorf("verify does not name %s: %v", path, v.Findings)
 			}
@@ -340,11 +358,35 @@ func (s *patient) checkOpen(dir string, judged VerifyReport, injuries []injury) 
 	}
 	defer func() { _ = e.Close() }()
 	got, err := readEvents(e)
-	if err != nil {
-		return err
-	}
-	if !reflect.DeepEqual(s.events, got) {
+	if err == nil && !reflect.DeepEqual(s.events, got) {
 		return fmt.Errorf("%d events that are not the %d acknowledged ones", len(got), len(s.events))
+	}
+	if err = errors.Join(err, checkQueries(e, s.events)); errors.Is(err, ErrCorrupt) && !judged.Sound() {
+		return checkPlace(dir, err, injuries)
+	}
+	return err
+}
+
+// checkQueries asks the store for events by type and tag.
+func checkQueries(e *Engine, want []SequencedEvent) error {
+	for _, q := range []Query{ByTypes("T1"), ByTags("all"), ByTags("p:42"), ByTags("p:100"), ByTags("p:150"), ByTypes("none")} {
+		v, err := e.Read(ctxb, q, ReadOptions{})
+		if err != nil {
+			return err
+		}
+		got, err := collect(v.All())
+		if err != nil {
+			return err
+		}
+		var right []SequencedEvent
+		for _, ev := range want {
+			if q.Matches(ev.Event) {
+				right = append(right, ev)
+			}
+		}
+		if !reflect.DeepEqual(right, got) {
+			return fmt.Errorf("%d events match, where %d should", len(got), len(right))
+		}
 	}
 	return nil
 }
@@ -442,7 +484,7 @@ func (s *patient) checkRepaired(dir string, lost []Position, epoch uint64) error
 			return fmt.Errorf("position %d is %v, was %v", i+1, ev, s.events[i])
 		}
 	}
-	return nil
+	return checkQueries(e, got)
 }
 
 func TestRandomDamageIsFoundNamedAndRepaired(t *testing.T) {
@@ -480,4 +522,3 @@ func TestRandomDamageIsFoundNamedAndRepaired(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 }
-

@@ -90,7 +90,8 @@ func (s *survey) checkpoint() (m dcb.Position) {
 // witnessed returns the highest position that was acknowledged, by any witness, and what goes on from there without a gap in
 // frames that are intact.
 func (s *survey) witnessed(led ledger.State) dcb.Position {
-	top := max(led.Materialized, s.log.acked.Position, s.files.newest())
+	indexed, _ := s.state(led).Indexed()
+	top := max(led.Materialized, s.log.acked.Position, s.files.newest(), indexed)
 	if led.Clean != nil {
 		top = max(top, led.Clean.Head)
 	}
@@ -141,8 +142,8 @@ func (s *survey) endKnown() bool {
 			ends[g.Gen] = wal.KindCommit
 		case g.Header && g.Stop == nil: // built beforehand, and not in use
 			ends[g.Gen] = wal.KindHeader
-		default:
-			ends[g.Gen] += 0 // there is such a generation
+		case ends[g.Gen] == 0:
+			ends[g.Gen] = 0 // it was there, and says nothing
 		}
 	}
 	for _, gen := range slices.Backward(slices.Sorted(maps.Keys(ends))) {

@@ -15,6 +15,8 @@ import (
 	"opossum/dcb"
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
+	"opossum/internal/index"
+	"opossum/internal/segment"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -73,6 +75,7 @@ type repairer struct {
 	s      *survey
 	plan   repairPlan
 	q      quarantine
+	known  map[dcb.Position]dcb.Event // type and tags of lost events, from the index
 	report RepairReport
 }
 
@@ -100,6 +103,9 @@ func (r *repairer) repair(ctx context.Context) (err error) {
 	j := r.s.judge()
 	r.report.Findings = r.s.findings(j)
 	if r.plan, err = r.s.planRepair(j, r.o.AcceptLoss, id, r.now); err != nil {
+		return err
+	}
+	if r.known, err = r.s.index.termsOf(ctx, r.plan.lost); err != nil {
 		return err
 	}
 	r.report.Steps, r.report.Lost, r.report.Head = r.plan.steps(r.dir), r.plan.losses, r.plan.head
@@ -139,6 +145,7 @@ func (r *repairer) apply(ctx context.Context) error {
 		{"quarantine", r.quarantine},
 		{"epoch", r.raiseEpoch},
 		{"event files", r.write},
+		{"index", r.mendIndex},
 		{"ledger", r.writeLedger},
 		{"log", r.newLog},
 		{"tidy", r.tidy},
@@ -198,6 +205,8 @@ func (r *repairer) write(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, files.Close()) }()
 	r.m.move(0, r.plan.write.count())
+	from := bodies{s: r.s, moved: r.q.kept} // by now a file may be that of another event
+	defer from.close()
 	var text []byte
 	for p := range r.plan.write.positions() {
 		if err := ctx.Err(); err != nil {
@@ -206,7 +215,7 @@ func (r *repairer) write(ctx context.Context) (err error) {
 		if err := r.step(fmt.Sprintf("event file %d", p)); err != nil {
 			return err
 		}
-		e, err := r.event(p)
+		e, err := r.event(&from, p)
 		if err != nil {
 			return err
 		}
@@ -220,50 +229,50 @@ func (r *repairer) write(ctx context.Context) (err error) {
 }
 
 // event reads the best intact copy of the event at p again, or makes up the one that stands for a lost event.
-func (r *repairer) event(p dcb.Position) (dcb.Event, error) {
+func (r *repairer) event(from *bodies, p dcb.Position) (dcb.Event, error) {
 	if r.plan.lost.has(p) {
-		return r.tombstone(), nil
+		return r.tombstone(p), nil
 	}
-	at, ok := r.s.source(p)
-	if copied, ok := r.q.kept[at.path]; ok { // by now the file may be that of another event
-		at.path = copied
-	}
-	switch {
-	case !ok:
-		return dcb.Event{}, fmt.Errorf("position %d has no intact copy", p) // cannot happen: it would be lost
-	case at.bytes == 0:
-		ev, err := eventfile.ReadFile(at.path)
-		if err == nil && ev.Position != p {
-			err = &dcb.CorruptError{File: at.path, Reason: fmt.Sprintf("two reads differ: it held event %d, and now holds event %d", p, ev.Position)}
-		}
-		return ev.Event, err
-	}
-	rec, err := readAt(at)
-	if err != nil {
-		return dcb.Event{}, err
-	}
-	e, err := codec.DecodeRecord(rec, r.s.log.id.Seed(), p)
-	if err != nil {
-		return dcb.Event{}, &dcb.CorruptError{File: at.path, Offset: at.off, Reason: fmt.Sprintf("two reads differ: position %d: %v", p, err)}
-	}
-	return e, nil
+	return from.event(p)
 }
 
-func readAt(at place) ([]byte, error) {
-	f, err := os.Open(at.path)
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, at.bytes)
-	_, err = f.ReadAt(b, at.off)
-	return b, errors.Join(err, f.Close())
-}
-
-// tombstone stands for a lost event: a new one, which no query by the old tags and types finds.
-func (r *repairer) tombstone() dcb.Event {
-	return dcb.Event{Type: LostType, Time: r.now.UTC(), Metadata: map[string]string{
+// tombstone stands for the lost event at p. It has the tags that the index still knows, so that conditions on them still see it.
+func (r *repairer) tombstone(p dcb.Position) dcb.Event {
+	was := r.known[p]
+	e := dcb.Event{Type: LostType, Tags: was.Tags, Time: r.now.UTC(), Metadata: map[string]string{
 		"reason": "the event at this position was intact nowhere; a repair put this one in its place, with consent",
 	}}
+	if was.Type != "" {
+		e.Metadata["type"] = was.Type
+	}
+	return e
+}
+
+// mendIndex takes away the segments that are wrong, and builds what is missing up to the coming checkpoint, all of whose events
+// are filed by now. Lost events have theirs by now as well, so that what the index knew of them is not needed any more.
+func (r *repairer) mendIndex(ctx context.Context) error {
+	if err := each(ctx, r.plan.segments, r.q.move); err != nil {
+		return err
+	}
+	id := r.s.log.id
+	if r.plan.ledger != nil {
+		id = wal.StoreID(r.plan.ledger.Store)
+	}
+	fetch := func(p dcb.Position) (dcb.Event, error) {
+		ev, err := eventfile.ReadFile(r.s.files.path(p))
+		if err == nil && ev.Position != p {
+			err = &dcb.CorruptError{File: r.s.files.path(p), Reason: fmt.Sprintf("the file holds event %d", ev.Position)}
+		}
+		r.m.move(1, 0)
+		return ev.Event, err
+	}
+	r.m.move(0, r.plan.index.count())
+	for _, x := range r.plan.index {
+		if _, err := index.Build(ctx, r.s.index.dir, id.Seed(), segment.Range{First: x.First, Last: x.Last}, fetch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *repairer) writeLedger(context.Context) error {

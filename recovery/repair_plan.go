@@ -40,23 +40,25 @@ func (l Loss) String() string {
 
 // repairPlan is what a repair will do: a value. The steps are carried out in the order of the fields.
 type repairPlan struct {
-	keep    []string      // files that are copied to quarantine before they are replaced or removed
-	aside   []string      // what stands beyond the end, or in the place of a directory, and is moved there first
-	write   spans         // positions whose event files are written, from the best intact copy
-	lost    spans         // those of them that have none
-	ledger  *ledger.State // the new ledger
-	log     uint64        // number of the new generation in which the log goes on, behind head; 0: the log stays as it is
-	drop    []uint64      // generations that are then removed
-	temps   []string      // temporary files that are removed
-	strays  []string      // what stands in the wrong place, and is moved to quarantine
-	finish  bool          // a former repair did not finish
-	head    dcb.Position  // the last position, afterwards
-	losses  []Loss
-	refused bool // there are losses, and no consent: only files with intact copies are written
+	keep     []string      // files that are copied to quarantine before they are replaced or removed
+	aside    []string      // what stands beyond the end, or in the place of a directory, and is moved there first
+	write    spans         // positions whose event files are written, from the best intact copy
+	lost     spans         // those of them that have none
+	segments []string      // of the index, that are wrong, and are moved to quarantine
+	index    spans         // positions of which segments are built, from event files
+	ledger   *ledger.State // the new ledger
+	log      uint64        // number of the new generation in which the log goes on, behind head; 0: the log stays as it is
+	drop     []uint64      // generations that are then removed
+	temps    []string      // temporary files that are removed
+	strays   []string      // what stands in the wrong place, and is moved to quarantine
+	finish   bool          // a former repair did not finish
+	head     dcb.Position  // the last position, afterwards
+	losses   []Loss
+	refused  bool // there are losses, and no consent: only files with intact copies are written
 }
 
 func (p repairPlan) empty() bool {
-	return len(p.keep)+len(p.aside)+len(p.write)+len(p.drop)+len(p.temps)+len(p.strays)+len(p.losses) == 0 &&
+	return len(p.keep)+len(p.aside)+len(p.write)+len(p.segments)+len(p.index)+len(p.drop)+len(p.temps)+len(p.strays)+len(p.losses) == 0 &&
 		p.ledger == nil && p.log == 0 && !p.finish
 }
 
@@ -81,7 +83,7 @@ func (s *survey) planRepair(j judgement, accept bool, id uuid.UUID, now time.Tim
 		return p, s.tooMany(n, j)
 	}
 	upto, logStays := s.newCheckpoint(j, p.head)
-	p.write = union(slices.Concat(s.files.good.gaps(1, min(j.proven, upto)), between(j.proven+1, upto)))
+	p.write = union(slices.Concat(s.files.good.gaps(1, min(j.proven, upto)), spanOf(j.proven+1, upto)))
 	if len(p.losses) > 0 && !accept {
 		p.refused, p.head = true, j.head
 		p.write = s.restorable(p.write, min(j.proven, upto))
@@ -93,6 +95,7 @@ func (s *survey) planRepair(j judgement, accept bool, id uuid.UUID, now time.Tim
 	if s.ledgerErr != nil || upto != s.ledger.Materialized || !logStays || len(p.losses) > 0 {
 		s.planLedger(&p, j, upto, logStays, id, now)
 	}
+	s.planIndex(&p, upto)
 	s.planLog(&p, logStays)
 	s.planTidy(&p)
 	return p, nil
@@ -135,13 +138,6 @@ func (s *survey) newCheckpoint(j judgement, head dcb.Position) (upto dcb.Positio
 	return head, false
 }
 
-func between(first, last dcb.Position) spans {
-	if first > last {
-		return nil
-	}
-	return spans{{first, last}}
-}
-
 // restorable returns the positions of want up to m that have an intact copy.
 func (s *survey) restorable(want spans, m dcb.Position) spans {
 	var out []Span
@@ -164,6 +160,22 @@ func (s *survey) replaced(write spans) (keep []string) {
 		}
 	}
 	return keep
+}
+
+// planIndex plans to have right segments up to the new checkpoint, and none beyond the end.
+func (s *survey) planIndex(p *repairPlan, upto dcb.Position) {
+	for _, b := range s.index.bad {
+		p.segments = append(p.segments, s.index.path(b.Range))
+	}
+	var right []Span
+	for _, r := range s.index.sound() {
+		if r.Last > p.head || len(p.lost.within(r.First, r.Last)) > 0 {
+			p.segments = append(p.segments, s.index.path(r))
+		} else {
+			right = append(right, Span{r.First, r.Last})
+		}
+	}
+	p.index = union(right).gaps(1, upto)
 }
 
 // planLedger plans the new ledger. A lost epoch is replaced by the time in seconds, which is above all that were counted.
@@ -222,7 +234,10 @@ func (s *survey) planTidy(p *repairPlan) {
 	for _, name := range s.log.temps {
 		p.temps = append(p.temps, filepath.Join(s.log.dir, name))
 	}
-	for _, x := range slices.Concat(s.files.strays, s.log.strays) {
+	for _, name := range s.index.leftover {
+		p.temps = append(p.temps, filepath.Join(s.index.dir, name))
+	}
+	for _, x := range slices.Concat(s.files.strays, s.log.strays, s.index.strays) {
 		p.strays = append(p.strays, x.path)
 	}
 }
@@ -249,6 +264,12 @@ func (p repairPlan) steps(dir string) []string {
 	for _, x := range p.lost {
 		say("put an event of type %s at %v", LostType, x)
 	}
+	for _, path := range p.segments {
+		say("move the index segment %s to quarantine", name(path))
+	}
+	for _, x := range p.index {
+		say("build the index of %v from event files", x)
+	}
 	if led := p.ledger; led != nil {
 		say("write %s: checkpoint %d, epoch %d", ledger.FileName, led.Materialized, led.Epoch)
 	}
@@ -259,7 +280,7 @@ func (p repairPlan) steps(dir string) []string {
 		say("remove %d generations of the log", len(p.drop))
 	}
 	for _, path := range p.temps {
-		say("remove the temporary %s", name(path))
+		say("remove %s, which is temporary or superseded", name(path))
 	}
 	for _, path := range p.strays {
 		say("move %s to quarantine", name(path))
@@ -268,28 +289,4 @@ func (p repairPlan) steps(dir string) []string {
 		say("finish a repair that was interrupted")
 	}
 	return out
-}
-
-// place is where an intact copy of an event is: a record of so many bytes, or the text of a whole file.
-type place struct {
-	path  string
-	off   int64
-	bytes uint32 // 0: an event file
-}
-
-// source returns the best intact copy of an event. A file counts for less than what the log has in intact frames, and for
-// more than what is left of the damaged ones: that may be of an append that was never acknowledged.
-func (s *survey) source(p dcb.Position) (place, bool) {
-	r, logged := s.log.records[p]
-	if logged && r.live {
-		return place{r.path, r.off, r.bytes}, true
-	}
-	if s.files.good.has(p) {
-		return place{path: s.files.path(p)}, true
-	}
-	if logged {
-		return place{r.path, r.off, r.bytes}, true
-	}
-	path, ok := s.copies[p]
-	return place{path: path}, ok
 }

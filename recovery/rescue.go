@@ -36,7 +36,7 @@ func (s *survey) rescue(ctx context.Context, m *meter) error {
 			return err
 		}
 	}
-	for _, strays := range [][]stray{s.files.strays, s.log.strays} {
+	for _, strays := range [][]stray{s.files.strays, s.log.strays, s.index.strays} {
 		for i := range strays {
 			var err error
 			if strays[i].holds, err = s.rescueTree(ctx, strays[i].path, m); err != nil {
@@ -57,6 +57,9 @@ func (s *survey) loose() []string {
 		if path := filepath.Join(s.dir, name); isFile(path) { // foreign directories are left alone
 			out = append(out, path)
 		}
+	}
+	for _, b := range s.index.bad {
+		out = append(out, s.index.path(b.Range))
 	}
 	if s.ledgerErr != nil {
 		out = append(out, s.ledgerPath())

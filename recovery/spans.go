@@ -25,6 +25,14 @@ func (s Span) String() string {
 // spans is a set of positions. INVARIANT: ascending, and none touches the next.
 type spans []Span
 
+// spanOf returns the set of the positions from first to last; empty if last is below first.
+func spanOf(first, last dcb.Position) spans {
+	if first > last {
+		return nil
+	}
+	return spans{{first, last}}
+}
+
 // union returns the set of all positions in s, in any order.
 func union(s []Span) spans {
 	s = slices.Clone(s)
@@ -69,6 +77,11 @@ func (s spans) gaps(first, last dcb.Position) spans {
 		out = append(out, Span{first, last})
 	}
 	return out
+}
+
+// within returns what is in s from first to last.
+func (s spans) within(first, last dcb.Position) spans {
+	return spanOf(first, last).without(s.gaps(first, last))
 }
 
 // without returns what is in s and not in x.

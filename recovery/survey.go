@@ -27,9 +27,10 @@ type survey struct {
 	ledgerTemp bool
 	log        logSurvey
 	files      fileSurvey
+	index      indexSurvey
 	copies     map[dcb.Position]string // intact texts of events in places that are not their own
 	found      []wal.Found             // intact frames in what is damaged or out of place, without bodies
-	ends       map[uint64]wal.Kind    // of which generation such frames go up to the end of a file, and what the last one is
+	ends       map[uint64]wal.Kind     // of which generation such frames go up to the end of a file, and what the last one is
 	bound      dcb.Position            // no event that is looked for has a higher position
 	foreign    []string                // names in the directory that are not a store's
 	notDirs    []string                // paths of what should be directories of the store and are something else
@@ -54,13 +55,13 @@ func gather(ctx context.Context, dir string, m *meter) (*survey, error) {
 	if err := s.log.gather(ctx, s, m); err != nil {
 		return nil, err
 	}
-	if err := s.files.gather(ctx, s, m); err != nil {
+	if err := s.events(ctx, m); err != nil {
 		return nil, err
 	}
 	if err := s.rescue(ctx, m); err != nil {
 		return nil, err
 	}
-	s.unborn = absent(s.ledgerErr) && s.log.unborn && s.files.newest() == 0
+	s.unborn = absent(s.ledgerErr) && s.log.unborn && s.files.newest() == 0 && len(s.index.found.Ranges)+len(s.index.bad) == 0
 	if absent(s.ledgerErr) && !s.unborn && len(s.foreign) > 0 && s.log.id == (wal.StoreID{}) {
 		return nil, fmt.Errorf("%s holds %q and no %s: %w", dir, s.foreign[0], ledger.FileName, dcb.ErrNotStore)
 	}
@@ -69,6 +70,19 @@ func gather(ctx context.Context, dir string, m *meter) (*survey, error) {
 
 // CheckStore returns an error that Is ErrNotStore if there is nothing of a store in dir. It looks at names only.
 func CheckStore(dir string) error { return (&survey{dir: dir}).names() }
+
+// events looks at event files and index, each by itself and both together.
+func (s *survey) events(ctx context.Context, m *meter) (err error) {
+	c, err := s.index.gather(ctx, s, m)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	if err := s.files.gather(ctx, s, c, m); err != nil {
+		return err
+	}
+	return s.index.finish(ctx, s, c)
+}
 
 // names looks at the names in the directory itself.
 func (s *survey) names() error {
@@ -85,7 +99,7 @@ func (s *survey) names() error {
 		}
 		s.ledgerTemp = s.ledgerTemp || e.Name() == ledger.FileName+".tmp"
 	}
-	for _, name := range []string{WALDir, EventsDir} {
+	for _, name := range []string{WALDir, EventsDir, IndexDir} {
 		path := filepath.Join(s.dir, name)
 		if info, err := os.Stat(path); err == nil && !info.IsDir() { // links to directories are fine
 			s.notDirs = append(s.notDirs, path)
@@ -122,5 +136,6 @@ func (s *survey) state(led ledger.State) State {
 	if filed > 0 {
 		st.FiledAs = s.files.path(filed)
 	}
+	st.Index = s.index.found
 	return st
 }

@@ -53,8 +53,8 @@ func (f *fileSurvey) newest() dcb.Position {
 	return top
 }
 
-// gather reads all event files, on all cores, and everything else in their directory that could be one.
-func (f *fileSurvey) gather(ctx context.Context, s *survey, m *meter) error {
+// gather reads all event files, on all cores, and compares them with log and index.
+func (f *fileSurvey) gather(ctx context.Context, s *survey, c *comparison, m *meter) error {
 	f.dir = filepath.Join(s.dir, EventsDir)
 	if slices.Contains(s.notDirs, f.dir) {
 		return nil
@@ -66,7 +66,7 @@ func (f *fileSurvey) gather(ctx context.Context, s *survey, m *meter) error {
 	g.Go(func() error {
 		return f.walk(gctx, m, func(chunk []dcb.Position) {
 			g.Go(func() error {
-				spans, bad, err := f.check(gctx, chunk, &s.log)
+				spans, bad, err := f.check(gctx, chunk, &s.log, c)
 				m.move(uint64(len(chunk)), 0)
 				mu.Lock()
 				defer mu.Unlock()
@@ -118,7 +118,7 @@ func (f *fileSurvey) walk(ctx context.Context, m *meter, check func([]dcb.Positi
 }
 
 // check reads the files of the positions, which ascend.
-func (f *fileSurvey) check(ctx context.Context, chunk []dcb.Position, log *logSurvey) (good []Span, bad []badFile, err error) {
+func (f *fileSurvey) check(ctx context.Context, chunk []dcb.Position, log *logSurvey, c *comparison) (good []Span, bad []badFile, err error) {
 	var buf []byte
 	for _, p := range chunk {
 		if err := ctx.Err(); err != nil {
@@ -146,6 +146,7 @@ func (f *fileSurvey) check(ctx context.Context, chunk []dcb.Position, log *logSu
 				continue
 			}
 		}
+		c.event(p, &ev.Event)
 		if n := len(good); n > 0 && good[n-1].Last == p-1 {
 			good[n-1].Last = p
 		} else {

@@ -27,8 +27,9 @@ type VerifyReport struct {
 	Epoch        uint64        `json:"epoch"` // 0 if the ledger is damaged
 	Head         dcb.Position  `json:"head"`  // the last position that anything vouches for
 	Materialized dcb.Position  `json:"materialized"`
-	Files        uint64        `json:"files"`   // intact event files
-	Records      uint64        `json:"records"` // events intact in the log
+	Files        uint64        `json:"files"`    // intact event files
+	Records      uint64        `json:"records"`  // events intact in the log
+	Segments     int           `json:"segments"` // of the index, in use
 	Findings     []Finding     `json:"findings"`
 	Took         time.Duration `json:"tookNs"`
 }
@@ -50,11 +51,11 @@ func (r VerifyReport) String() string {
 	if harmful > 0 {
 		verdict = fmt.Sprintf("damaged: %d findings that matter", harmful)
 	}
-	return fmt.Sprintf("%s; head %d, checkpoint %d, %d event files, %d events in the log, %d harmless findings (%v)",
-		verdict, r.Head, r.Materialized, r.Files, r.Records, len(r.Findings)-harmful, r.Took.Round(time.Millisecond))
+	return fmt.Sprintf("%s; head %d, checkpoint %d, %d event files, %d events in the log, %d index segments, %d harmless findings (%v)",
+		verdict, r.Head, r.Materialized, r.Files, r.Records, r.Segments, len(r.Findings)-harmful, r.Took.Round(time.Millisecond))
 }
 
-// Verify checks everything in the directory of a store at rest and changes nothing: ledger, log, event files, witnesses, names.
+// Verify checks everything in the directory of a store at rest and changes nothing: ledger, log, event files, index, witnesses, names.
 // REQUIRES: no owner is running; the caller has seen to that.
 //
 // The error is what kept it from looking: ctx's, ErrNotStore, ErrVersion, permissions. Damage is in the report.
@@ -67,7 +68,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (VerifyReport, err
 	j := s.judge()
 	r := VerifyReport{
 		Dir: dir, Store: uuid.UUID(s.log.id).String(), Epoch: s.ledger.Epoch, Head: j.head, Materialized: j.ledger.Materialized,
-		Files: s.files.good.count(), Records: uint64(len(s.log.records)), Findings: s.findings(j),
+		Files: s.files.good.count(), Records: uint64(len(s.log.records)), Segments: len(s.index.found.Ranges), Findings: s.findings(j),
 	}
 	r.Took = time.Since(start)
 	return r, nil
@@ -80,7 +81,7 @@ func (s *survey) findings(j judgement) []Finding {
 			Kind: Missing, File: s.ledgerPath(), Detail: "creating the store did not finish; there is no event, and Open begins anew", Harmless: true,
 		}}, s.nameFindings()...)
 	}
-	return slices.Concat(s.ledgerFindings(), s.logFindings(j), s.fileFindings(j), s.nameFindings())
+	return slices.Concat(s.ledgerFindings(), s.logFindings(j), s.fileFindings(j), s.indexFindings(j), s.nameFindings())
 }
 
 func (s *survey) ledgerFindings() []Finding {
@@ -180,6 +181,26 @@ func (s *survey) fileFindings(j judgement) []Finding {
 		out = append(out, Finding{Kind: Leftover, File: path, Detail: "a temporary file", Harmless: true})
 	}
 	return append(out, s.strayFindings(s.files.strays)...)
+}
+
+// indexFindings judges the segments. Above the checkpoint the log can answer in their place.
+func (s *survey) indexFindings(j judgement) []Finding {
+	var out []Finding
+	var covered []Span
+	for _, r := range s.index.found.Ranges {
+		covered = append(covered, Span{r.First, r.Last})
+	}
+	for _, b := range s.index.bad {
+		covered = append(covered, Span{b.First, b.Last})
+		out = append(out, Finding{Kind: Altered, File: s.index.path(b.Range), Offset: b.offset, First: b.First, Last: b.Last, Detail: b.reason})
+	}
+	for _, x := range union(covered).gaps(1, j.ledger.Materialized) {
+		out = append(out, Finding{Kind: Missing, File: s.index.dir, First: x.First, Last: x.Last, Detail: "no index segment"})
+	}
+	for _, name := range s.index.leftover {
+		out = append(out, Finding{Kind: Leftover, File: filepath.Join(s.index.dir, name), Detail: "an index segment that is superseded, or was being built", Harmless: true})
+	}
+	return append(out, s.strayFindings(s.index.strays)...)
 }
 
 // strayFindings judges what stands where it does not belong. It does no harm there; where an event is missed, that is a finding of
