@@ -91,10 +91,7 @@ func open(dir string, opts *Options, h hooks) (*Engine, error) {
 		return e, nil
 	}
 	if err := e.open(h); err != nil {
-		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-			err = fmt.Errorf("%w: %w", ErrReadOnly, err)
-		}
-		return nil, fmt.Errorf("opossum: open %s: %w", abs, err)
+		return nil, fmt.Errorf("opossum: open %s: %w", abs, readOnly(err))
 	}
 	return e, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/gofrs/flock"
 
@@ -15,13 +16,15 @@ import (
 
 // What verify and repair work with; see package recovery.
 type (
-	VerifyOptions = recovery.VerifyOptions
-	VerifyReport  = recovery.VerifyReport
-	RepairOptions = recovery.RepairOptions
-	RepairReport  = recovery.RepairReport
-	Finding       = recovery.Finding
-	FindingKind   = recovery.Kind
-	Loss          = recovery.Loss
+	VerifyOptions  = recovery.VerifyOptions
+	VerifyReport   = recovery.VerifyReport
+	RepairOptions  = recovery.RepairOptions
+	RepairReport   = recovery.RepairReport
+	RebuildOptions = recovery.RebuildOptions
+	RebuildReport  = recovery.RebuildReport
+	Finding        = recovery.Finding
+	FindingKind    = recovery.Kind
+	Loss           = recovery.Loss
 )
 
 // Verify checks everything in the directory of a store that no owner has open: ledger, log, event files, witnesses and names. It changes
@@ -47,7 +50,7 @@ func Verify(ctx context.Context, dir string, o *VerifyOptions) (VerifyReport, er
 // RepairOptions.AcceptLoss. What it replaces or removes it keeps in quarantine/. With RepairOptions.DryRun it only plans. nil options are
 // the defaults. After a bad day it should be the first thing that is run on a store: Open removes parts of the log that a sound store does not need.
 //
-// Errors beside ErrCorrupt: ctx's, between steps; ErrLocked while an owner is running; ErrNotStore; ErrVersion; ErrDiskFull; those of the file
+// Errors beside ErrCorrupt: ctx's, between steps; ErrLocked while an owner is running; ErrNotStore; ErrVersion; ErrDiskFull; ErrReadOnly; those of the file
 // system. Whatever the error, nothing is half done that the next Repair does not finish.
 func Repair(ctx context.Context, dir string, o *RepairOptions) (RepairReport, error) {
 	if o == nil {
@@ -62,7 +65,24 @@ func Repair(ctx context.Context, dir string, o *RepairOptions) (RepairReport, er
 		r, err = recovery.Repair(ctx, dir, *o)
 		return err
 	})
-	return r, wrapDir(err, dir)
+	return r, wrapDir(readOnly(err), dir)
+}
+
+// RebuildIndex writes the index segments of a store that no owner has open anew, from its event files, for
+// whoever does not trust the index. nil options are the defaults.
+//
+// The error Is ErrCorrupt if the ledger or an event file is damaged (then Repair comes first); else ctx's, ErrLocked while an owner is running,
+// ErrNotStore, ErrVersion, ErrDiskFull, or that of the file system. After an error, call it again: the store works with whatever index there is.
+func RebuildIndex(ctx context.Context, dir string, o *RebuildOptions) (RebuildReport, error) {
+	if o == nil {
+		o = new(RebuildOptions)
+	}
+	var r RebuildReport
+	err := atRest(dir, lock, func(dir string) (err error) {
+		r, err = recovery.RebuildIndex(ctx, dir, *o)
+		return err
+	})
+	return r, wrapDir(readOnly(err), dir)
 }
 
 // atRest does something with the directory of a store under its lock.
@@ -95,6 +115,14 @@ func lockShared(path string) (*flock.Flock, error) {
 		return nil, locked(path)
 	}
 	return l, nil
+}
+
+// readOnly marks errors for want of the right to write.
+func readOnly(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	return err
 }
 
 func wrapDir(err error, dir string) error {

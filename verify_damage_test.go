@@ -403,6 +403,11 @@ func checkPlace(dir string, err error, injuries []injury) error {
 			if ce.File == filepath.Join(dir, path) {
 				return nil
 			}
+			// A rotation that may have been torn: the log then ends with the generation before.
+			info, statErr := os.Stat(ce.File)
+			if strings.HasPrefix(path, recovery.WALDir) && statErr == nil && ce.Offset == info.Size() {
+				return nil
+			}
 		}
 	}
 	return fmt.Errorf("not the place: %w", err)

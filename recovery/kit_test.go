@@ -184,8 +184,13 @@ func (f *fixture) append(lasts ...dcb.Position) {
 func (f *fixture) file(first, last dcb.Position) {
 	f.Helper()
 	for p := first; p <= last; p++ {
-		require.NoError(f, f.files.Write(p, codec.AppendText(nil, dcb.SequencedEvent{Position: p, Event: event(p)})))
+		f.fileEvent(p, event(p))
 	}
+}
+
+func (f *fixture) fileEvent(p dcb.Position, e dcb.Event) {
+	f.Helper()
+	require.NoError(f, f.files.Write(p, codec.AppendText(nil, dcb.SequencedEvent{Position: p, Event: e})))
 }
 
 // ledger changes ledger.json.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 
 // RepairOptions of Repair; the zero value is the default.
 type RepairOptions struct {
-	// DryRun: only say what would be done.
+	// DryRun: only say what would be done. Losses are no error then.
 	DryRun bool
 	// AcceptLoss consents to lose the events that are intact nowhere. See Loss for what becomes of their positions.
 	AcceptLoss bool
@@ -60,8 +59,7 @@ type RepairReport struct {
 //
 // REQUIRES: no owner is running; the caller has seen to that.
 func Repair(ctx context.Context, dir string, o RepairOptions) (RepairReport, error) {
-	r := repairer{dir: dir, o: o, m: newMeter(o.Progress), q: newQuarantine(dir), now: time.Now(), step: func(string) error { return nil }}
-	return r.run(ctx)
+	return newRepairer(dir, o).run(ctx)
 }
 
 // repairer carries out one repair.
@@ -79,17 +77,26 @@ type repairer struct {
 	report RepairReport
 }
 
+func newRepairer(dir string, o RepairOptions) *repairer {
+	return &repairer{dir: dir, o: o, m: newMeter(o.Progress), q: newQuarantine(dir), now: time.Now(), step: func(string) error { return nil }}
+}
+
 func (r *repairer) run(ctx context.Context) (RepairReport, error) {
 	r.report.Dir = r.dir
 	err := r.repair(ctx)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		err = fmt.Errorf("%w: %w", dcb.ErrDiskFull, err)
-	}
 	if err != nil {
-		err = fmt.Errorf("repair: %w", err)
+		err = fmt.Errorf("repair: %w", full(err))
 	}
 	r.report.Took = time.Since(r.now)
 	return r.report, err
+}
+
+// full marks errors for want of space.
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", dcb.ErrDiskFull, err)
+	}
+	return err
 }
 
 func (r *repairer) repair(ctx context.Context) (err error) {
@@ -126,14 +133,16 @@ func (r *repairer) repair(ctx context.Context) (err error) {
 
 // refusal is the error for losses without consent.
 func (r *repairer) refusal() error {
-	var lost []string
-	for _, l := range r.plan.losses {
-		lost = append(lost, l.String())
+	const most = 3 // the report has all
+	reason := "acknowledged events would be lost, which needs consent"
+	for i, l := range r.plan.losses {
+		if i == most {
+			reason += fmt.Sprintf("; and %d more ranges", len(r.plan.losses)-most)
+			break
+		}
+		reason += "; " + l.String()
 	}
-	first := r.plan.losses[0].First
-	return &dcb.CorruptError{
-		File: r.s.files.path(max(first, 1)), Reason: "acknowledged events would be lost, which needs consent: " + strings.Join(lost, "; "),
-	}
+	return &dcb.CorruptError{File: r.s.files.path(r.plan.losses[0].First), Reason: reason}
 }
 
 // apply carries out the plan.
@@ -258,17 +267,9 @@ func (r *repairer) mendIndex(ctx context.Context) error {
 	if r.plan.ledger != nil {
 		id = wal.StoreID(r.plan.ledger.Store)
 	}
-	fetch := func(p dcb.Position) (dcb.Event, error) {
-		ev, err := eventfile.ReadFile(r.s.files.path(p))
-		if err == nil && ev.Position != p {
-			err = &dcb.CorruptError{File: r.s.files.path(p), Reason: fmt.Sprintf("the file holds event %d", ev.Position)}
-		}
-		r.m.move(1, 0)
-		return ev.Event, err
-	}
 	r.m.move(0, r.plan.index.count())
 	for _, x := range r.plan.index {
-		if _, err := index.Build(ctx, r.s.index.dir, id.Seed(), segment.Range{First: x.First, Last: x.Last}, fetch); err != nil {
+		if _, err := index.Build(ctx, r.s.index.dir, id.Seed(), segment.Range{First: x.First, Last: x.Last}, fetchFiled(r.s.files.dir, r.m)); err != nil {
 			return err
 		}
 	}

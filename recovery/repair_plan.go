@@ -110,7 +110,7 @@ func (s *survey) losses(j judgement) []Loss {
 	for p := range s.copies {
 		have = append(have, Span{p, p})
 	}
-	var out []Loss
+	out := []Loss{}
 	for _, x := range union(have).gaps(1, j.head) {
 		out = append(out, Loss{Span: x, Cut: x.Last == j.head})
 	}
@@ -244,7 +244,7 @@ func (s *survey) planTidy(p *repairPlan) {
 
 // steps returns the plan in words, a line a step.
 func (p repairPlan) steps(dir string) []string {
-	var out []string
+	out := []string{}
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	name := func(path string) string {
 		if rel, err := filepath.Rel(dir, path); err == nil {

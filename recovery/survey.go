@@ -62,7 +62,7 @@ func gather(ctx context.Context, dir string, m *meter) (*survey, error) {
 		return nil, err
 	}
 	s.unborn = absent(s.ledgerErr) && s.log.unborn && s.files.newest() == 0 && len(s.index.found.Ranges)+len(s.index.bad) == 0
-	if absent(s.ledgerErr) && !s.unborn && len(s.foreign) > 0 && s.log.id == (wal.StoreID{}) {
+	if absent(s.ledgerErr) && len(s.foreign) > 0 && s.log.id == (wal.StoreID{}) && s.files.newest() == 0 {
 		return nil, fmt.Errorf("%s holds %q and no %s: %w", dir, s.foreign[0], ledger.FileName, dcb.ErrNotStore)
 	}
 	return s, nil

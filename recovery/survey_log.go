@@ -10,6 +10,7 @@ import (
 
 	"opossum/dcb"
 	"opossum/internal/codec"
+	"opossum/ledger"
 	"opossum/wal"
 )
 
@@ -59,7 +60,7 @@ func (l *logSurvey) gather(ctx context.Context, s *survey, m *meter) error {
 		return err
 	}
 	l.temps = list.Temps
-	if l.id, err = identity(l.dir, list.Generations, s); err != nil {
+	if l.id, err = s.identity(l.dir, list.Generations); err != nil {
 		return err
 	}
 	if err := l.witness(); err != nil {
@@ -104,12 +105,9 @@ func (c *chain) follow(g wal.Scanned) {
 	}
 }
 
-// identity returns the identity of the store: the ledger's or, if that is damaged, the one that most generations were
-// written under, the newest of them first. It is zero if nothing tells.
-func identity(walDir string, generations []uint64, s *survey) (wal.StoreID, error) {
-	if s.ledgerErr == nil {
-		return wal.StoreID(s.ledger.Store), nil
-	}
+// identity returns the identity of the store: the one that most generations were written under, of several the newest; or the
+// ledger's if no generation tells. It is zero if nothing does. A sound ledger that no generation agrees with is another store's.
+func (s *survey) identity(walDir string, generations []uint64) (wal.StoreID, error) {
 	votes := map[wal.StoreID]int{}
 	var best wal.StoreID
 	for _, gen := range generations {
@@ -126,7 +124,16 @@ func identity(walDir string, generations []uint64, s *survey) (wal.StoreID, erro
 			}
 		}
 	}
-	return best, nil
+	if s.ledgerErr != nil {
+		return best, nil
+	}
+	own := wal.StoreID(s.ledger.Store)
+	if len(votes) > 0 && votes[own] == 0 {
+		s.ledgerErr = &dcb.CorruptError{File: s.ledgerPath(), Reason: "the ledger is that of another store than the log"}
+		s.ledger = ledger.State{}
+		return best, nil
+	}
+	return own, nil
 }
 
 // readStart returns as much of the start of a file as a header frame takes, and more.

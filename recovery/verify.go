@@ -74,14 +74,14 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (VerifyReport, err
 	return r, nil
 }
 
-// findings is a pure function.
+// findings is a pure function. It never returns nil: in JSON, nothing is an empty list.
 func (s *survey) findings(j judgement) []Finding {
 	if s.unborn {
 		return append([]Finding{{
 			Kind: Missing, File: s.ledgerPath(), Detail: "creating the store did not finish; there is no event, and Open begins anew", Harmless: true,
 		}}, s.nameFindings()...)
 	}
-	return slices.Concat(s.ledgerFindings(), s.logFindings(j), s.fileFindings(j), s.indexFindings(j), s.nameFindings())
+	return append([]Finding{}, slices.Concat(s.ledgerFindings(), s.logFindings(j), s.fileFindings(j), s.indexFindings(j), s.nameFindings())...)
 }
 
 func (s *survey) ledgerFindings() []Finding {

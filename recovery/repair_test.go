@@ -1,0 +1,567 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"opossum/dcb"
+	"opossum/internal/index"
+	"opossum/ledger"
+	"opossum/wal"
+)
+
+// repair repairs, and requires that nothing is left to be done.
+func (f *fixture) repair(o RepairOptions) RepairReport {
+	f.Helper()
+	before := tree(f.T, f.dir)
+	dry := o
+	dry.DryRun = true
+	planned, err := Repair(f.Context(), f.dir, dry)
+	require.NoError(f, err)
+	require.False(f, planned.Done)
+	require.Equal(f, before, tree(f.T, f.dir), "a dry run changes nothing")
+
+	rep, err := Repair(f.Context(), f.dir, o)
+	require.NoError(f, err)
+	require.True(f, rep.Done)
+	require.Equal(f, planned.Steps, rep.Steps)
+	require.NotEmpty(f, rep.Steps)
+	require.NotEmpty(f, rep.Findings)
+	f.requireRepaired()
+	return rep
+}
+
+// requireRepaired: the store verifies, and a repair has nothing to do.
+func (f *fixture) requireRepaired() {
+	f.Helper()
+	r := f.verify()
+	require.True(f, r.Sound(), "%v", r.Findings)
+	requireNothingToDo(f.T, f)
+}
+
+// events recovers the store and returns all its events.
+func (f *fixture) events() (out []dcb.Event) {
+	f.Helper()
+	o, _, err := f.recover()
+	require.NoError(f, err)
+	s, err := Inspect(f.dir, f.files, false)
+	require.NoError(f, err)
+	places := index.NewPlaces(o.Report.Materialized)
+	loaded, err := Load(o, s.Index, f.files, index.Config{
+		Dir: filepath.Join(f.dir, IndexDir), Seed: wal.StoreID(o.Ledger.Store).Seed(), RecentBytes: 1 << 20, Damaged: func() {},
+	}, places)
+	require.NoError(f, err)
+	defer loaded.Index.Close()
+	f.id = wal.StoreID(o.Ledger.Store)
+	for p := dcb.Position(1); p <= o.Report.Head; p++ {
+		e := f.read(p, o, places)
+		out = append(out, e)
+		queries := []dcb.Query{dcb.ByTypes(e.Type)}
+		for _, tag := range e.Tags {
+			queries = append(queries, dcb.ByTags(tag))
+		}
+		for _, q := range queries {
+			it, err := loaded.Index.Iterate(q, p-1, p, false)
+			require.NoError(f, err)
+			at, _ := it.Next()
+			require.Equal(f, p, at, "the index of position %d", p)
+			it.Close()
+		}
+	}
+	return out
+}
+
+// requireAll: the store has exactly the events 1 to head, but for those that stand for the lost ones.
+func (f *fixture) requireAll(head dcb.Position, lost ...dcb.Position) {
+	f.Helper()
+	all := f.events()
+	require.Len(f, all, int(head))
+	for i, e := range all {
+		if p := dcb.Position(i + 1); slices.Contains(lost, p) {
+			require.Equal(f, LostType, e.Type, "position %d", p)
+			require.NoError(f, e.Validate())
+		} else {
+			require.Equal(f, event(p), e, "position %d", p)
+		}
+	}
+}
+
+func (f *fixture) epoch() uint64 {
+	f.Helper()
+	l, err := ledger.Load(f.dir)
+	require.NoError(f, err)
+	return l.Epoch
+}
+
+func TestRepairBringsBackWhatIsIntactSomewhere(t *testing.T) {
+	for name, do := range map[string]func(f *fixture){
+		"a missing file that the log has":  func(f *fixture) { f.remove(f.event(4)) },
+		"an altered file that the log has": func(f *fixture) { f.flip(f.event(4), 60) },
+		"a file that the log contradicts":  func(f *fixture) { f.writeOther(5) },
+		"all files":                        func(f *fixture) { f.remove(filepath.Join(f.dir, EventsDir)) },
+		"a file of which a copy is elsewhere": func(f *fixture) {
+			f.trim()
+			f.put(filepath.Join(f.dir, "save.json"), f.get(f.event(2)))
+			f.remove(f.event(2))
+		},
+		"a file in another's place":         func(f *fixture) { f.trim(); f.swap(f.event(1), f.event(2)) },
+		"a ring of files in others' places": func(f *fixture) { f.trim(); f.swap(f.event(1), f.event(2)); f.swap(f.event(2), f.event(3)) },
+		"files in a foreign directory": func(f *fixture) {
+			f.trim()
+			require.NoError(f, os.Rename(filepath.Dir(f.event(1)), filepath.Join(f.dir, EventsDir, "old")))
+		},
+		"a directory in the place of a file": func(f *fixture) { f.remove(f.event(4)); f.put(filepath.Join(f.event(4), "x"), nil) },
+		"a file in the place of the event files": func(f *fixture) {
+			f.remove(filepath.Join(f.dir, EventsDir))
+			f.put(filepath.Join(f.dir, EventsDir), nil)
+		},
+		"a generation in the place of a file":        func(f *fixture) { f.file(7, 9); f.swap(f.event(4), f.path(3)) },
+		"rot in a frame with an event file":          func(f *fixture) { f.rotFrame(2, 0); f.file(4, 6) },
+		"rot in the header of a frame":               func(f *fixture) { f.flip(f.path(3), 218+30) },
+		"rot in the length of an entry":              func(f *fixture) { f.flip(f.path(3), 218) },
+		"rot in the sum of a frame":                  func(f *fixture) { f.flip(f.path(2), 218+2+66) },
+		"rot in the link":                            func(f *fixture) { f.flip(f.path(3), 120) },
+		"rot in the header of a generation":          func(f *fixture) { f.flip(f.path(2), 50) },
+		"rot in the header of the unused generation": func(f *fixture) { f.flip(f.path(4), 50) },
+		"a lost tail that is filed":                  func(f *fixture) { f.file(7, 9); f.put(f.path(3), f.get(f.path(3))[:300]) },
+		"a missing generation that is filed":         func(f *fixture) { f.file(6, 6); f.remove(filepath.Dir(f.path(2))) },
+		"a missing log, everything filed": func(f *fixture) {
+			f.file(6, 9)
+			f.remove(f.path(1))
+			f.remove(f.path(2))
+			f.remove(f.path(3))
+			f.remove(f.path(4))
+		},
+		"generations in each other's places":        func(f *fixture) { f.swap(f.path(2), f.path(3)) },
+		"the last generation in the place of ACKED": func(f *fixture) { f.swap(f.path(3), wal.AckedPath(f.walDir)) },
+		"a generation that was being removed": func(f *fixture) {
+			require.NoError(f, os.Rename(filepath.Dir(f.path(2)), filepath.Dir(f.path(2))+".tmp"))
+		},
+		"a missing ledger":                   func(f *fixture) { f.remove(filepath.Join(f.dir, ledger.FileName)) },
+		"an altered ledger":                  func(f *fixture) { f.flip(filepath.Join(f.dir, ledger.FileName), 60) },
+		"a missing ledger and a trimmed log": func(f *fixture) { f.trim(); f.remove(filepath.Join(f.dir, ledger.FileName)) },
+		"a stale ledger":                     func(f *fixture) { f.trim(); f.ledger(func(l *ledger.State) { l.Materialized = 1 }) },
+		"a stale ledger and a missing file": func(f *fixture) {
+			f.trim()
+			f.ledger(func(l *ledger.State) { l.Materialized = 1 })
+			f.put(f.event(2)+"~", f.get(f.event(2)))
+			f.remove(f.event(2))
+		},
+		"another store's ledger": func(f *fixture) {
+			o := newFixture(f.T)
+			f.put(filepath.Join(f.dir, ledger.FileName), o.get(filepath.Join(o.dir, ledger.FileName)))
+		},
+		"a ledger and an event file exchanged":    func(f *fixture) { f.trim(); f.swap(filepath.Join(f.dir, ledger.FileName), f.event(2)) },
+		"a missing index":                         func(f *fixture) { f.remove(filepath.Join(f.dir, IndexDir)) },
+		"an altered segment":                      func(f *fixture) { f.flip(f.segment(1, 3), 50) },
+		"a wrong segment":                         func(f *fixture) { f.misindex(4, 6, func(e *dcb.Event) { e.Type = "Other" }) },
+		"a file in the place of the index":        func(f *fixture) { f.remove(filepath.Join(f.dir, IndexDir)); f.put(filepath.Join(f.dir, IndexDir), nil) },
+		"an event file in the place of a segment": func(f *fixture) { f.trim(); f.swap(f.event(2), f.segment(1, 3)) },
+		"a file that deceives":                    func(f *fixture) { f.put(filepath.Join(filepath.Dir(f.path(3)), "00000000000000000900.START"), nil) },
+		"leftovers": func(f *fixture) {
+			f.litter()
+			f.put(f.event(3)+".bak", f.get(f.event(3)))
+			f.put(filepath.Join(f.walDir, "x", "y"), nil)
+			f.put(filepath.Join(f.dir, IndexDir, ".tmp-1"), nil)
+			f.put(filepath.Join(f.dir, IndexDir, "x"), nil)
+			f.put(f.event(77), nil)
+			f.indexed(2, 3)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := ward(t)
+			do(f)
+			before := tree(t, f.dir)
+			rep := f.repair(RepairOptions{})
+			require.Empty(t, rep.Lost)
+			require.EqualValues(t, 9, rep.Head)
+			f.requireKept(before)
+			f.requireAll(9)
+			f.append(12) // and the log goes on
+			f.requireAll(12)
+		})
+	}
+}
+
+// trim removes from the log what is filed, as far as that goes.
+func (f *fixture) trim() {
+	f.Helper()
+	f.remove(filepath.Dir(f.path(1)))
+	f.ledger(func(l *ledger.State) { l.Materialized = 4 })
+}
+
+// requireKept: what a repair replaced or removed is in quarantine, but for what it knows to be right or half-built.
+func (f *fixture) requireKept(before map[string]string) {
+	f.Helper()
+	after := map[string]bool{}
+	for _, b := range tree(f.T, f.dir) {
+		after[b] = true
+	}
+	for path, b := range before {
+		temp := strings.Contains(path, ".tmp") || strings.HasSuffix(path, segmentName(2, 3))
+		if path == ledger.FileName {
+			_, err := ledger.Decode([]byte(b))
+			temp = err == nil
+		}
+		if strings.HasPrefix(path, WALDir) { // an intact generation, all of whose events are filed
+			g := wal.Scan([]byte(b), f.id, generationNumber(path))
+			temp = temp || g.Stop == nil || strings.HasSuffix(path, "ACKED")
+		}
+		require.True(f, b == "" || temp || after[b], "%s was dropped", path)
+	}
+}
+
+func segmentName(first, last dcb.Position) string { return fmt.Sprintf("%020d-%020d.idx", first, last) }
+
+func generationNumber(path string) (gen uint64) {
+	_, _ = fmt.Sscanf(filepath.Base(filepath.Dir(path)), "%08d", &gen)
+	return gen
+}
+
+func TestLossesNeedConsent(t *testing.T) {
+	for name, c := range map[string]struct {
+		do    func(f *fixture)
+		lost  []Loss
+		head  dcb.Position
+		lossy []dcb.Position
+	}{
+		"a file in the middle": {
+			do:   func(f *fixture) { f.trim(); f.remove(f.event(2)) },
+			lost: []Loss{{Span: Span{2, 2}}}, head: 9, lossy: []dcb.Position{2},
+		},
+		"files and a frame": {
+			do:   func(f *fixture) { f.trim(); f.remove(f.event(1)); f.flip(f.event(3), 60); f.rotFrame(3, 0) },
+			lost: []Loss{{Span: Span{1, 1}}, {Span: Span{3, 3}}, {Span: Span{7, 7}}}, head: 9, lossy: []dcb.Position{1, 3, 7},
+		},
+		"the tail of the log": {
+			do:   func(f *fixture) { f.put(f.path(3), f.get(f.path(3))[:218]) },
+			lost: []Loss{{Span: Span{7, 9}, Cut: true}}, head: 6,
+		},
+		"the tail, and a file": {
+			do:   func(f *fixture) { f.trim(); f.remove(f.event(2)); f.put(f.path(3), f.get(f.path(3))[:218]) },
+			lost: []Loss{{Span: Span{2, 2}}, {Span: Span{7, 9}, Cut: true}}, head: 6, lossy: []dcb.Position{2},
+		},
+		"the tail, all of which was filed": {
+			do: func(f *fixture) {
+				f.file(7, 9)
+				f.indexed(7, 9)
+				f.remove(f.path(3))
+				f.ledger(func(l *ledger.State) { l.Materialized = 9 })
+				for p := dcb.Position(7); p <= 9; p++ {
+					f.put(f.event(p), []byte("rot"))
+				}
+			},
+			lost: []Loss{{Span: Span{7, 9}, Cut: true}}, head: 6,
+		},
+		"the end, and who knows of it": {
+			do:   func(f *fixture) { f.file(6, 6); f.remove(f.walDir) },
+			lost: []Loss{{Span: Span{First: 7}, Unknown: true}}, head: 6,
+		},
+		"everything but the files": {
+			do: func(f *fixture) {
+				f.file(6, 9)
+				f.remove(f.walDir)
+				f.remove(filepath.Join(f.dir, ledger.FileName))
+				f.remove(filepath.Join(f.dir, IndexDir))
+			},
+			lost: []Loss{{Span: Span{First: 10}, Unknown: true}}, head: 9,
+		},
+		"a file in the place of the log": {
+			do:   func(f *fixture) { f.file(6, 9); f.remove(f.walDir); f.put(f.walDir, []byte("x")) },
+			lost: []Loss{{Span: Span{First: 10}, Unknown: true}}, head: 9,
+		},
+		"an intact file far beyond the end": {
+			do:   func(f *fixture) { f.writeOther(12) },
+			lost: []Loss{{Span: Span{10, 11}}}, head: 12, lossy: []dcb.Position{10, 11, 12},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := ward(t)
+			c.do(f)
+			dry, err := Repair(t.Context(), f.dir, RepairOptions{DryRun: true})
+			require.NoError(t, err)
+			require.Equal(t, c.lost, dry.Lost)
+			before := tree(t, f.dir)
+			rep, err := Repair(t.Context(), f.dir, RepairOptions{})
+			require.ErrorIs(t, err, dcb.ErrCorrupt)
+			require.ErrorContains(t, err, c.lost[0].String())
+			require.False(t, rep.Done)
+			require.Equal(t, c.lost, rep.Lost)
+			require.Equal(t, before, tree(t, f.dir), "nothing is done but to write files")
+
+			epoch := uint64(0)
+			if l, err := ledger.Load(f.dir); err == nil {
+				epoch = l.Epoch
+			}
+			rep = f.repair(RepairOptions{AcceptLoss: true})
+			require.Equal(t, c.lost, rep.Lost)
+			require.Equal(t, c.head, rep.Head)
+			require.Greater(t, f.epoch(), epoch)
+			if name == "an intact file far beyond the end" {
+				return // its event is not one of the fixture's
+			}
+			f.requireAll(c.head, c.lossy...)
+			f.append(c.head + 2)
+			f.requireAll(c.head+2, c.lossy...)
+		})
+	}
+}
+
+// Without consent, what can be brought back by adding copies is.
+func TestWithoutConsentFilesAreWrittenAndNothingElse(t *testing.T) {
+	f := ward(t)
+	f.trim()
+	f.remove(f.event(2))
+	f.flip(f.event(4), 60)
+	f.put(filepath.Join(f.walDir, "x"), nil)
+	before := tree(t, f.dir)
+	_, err := Repair(t.Context(), f.dir, RepairOptions{})
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	_, err = f.files.Read(4)
+	require.NoError(t, err)
+	after := tree(t, f.dir)
+	for path, b := range before {
+		if path != "events/00000000000000000001/00000000000000000004.json" {
+			require.Equal(t, b, after[path], path)
+		}
+	}
+	f.requireKept(before)
+}
+
+// A lost event keeps the tags that the index knows, so that conditions on them still see it.
+func TestALostEventKeepsItsTags(t *testing.T) {
+	f := ward(t)
+	f.trim()
+	f.remove(f.event(2))
+	f.repair(RepairOptions{AcceptLoss: true})
+	e := f.events()[1]
+	require.Equal(t, LostType, e.Type)
+	require.ElementsMatch(t, event(2).Tags, e.Tags)
+	require.Equal(t, event(2).Type, e.Metadata["type"])
+	require.NotEmpty(t, e.Metadata["reason"])
+
+	f = ward(t) // and without an index it has none
+	f.trim()
+	f.remove(f.event(2))
+	f.remove(filepath.Join(f.dir, IndexDir))
+	f.repair(RepairOptions{AcceptLoss: true})
+	require.Empty(t, f.events()[1].Tags)
+}
+
+// A record that is intact in a frame that is not was written, and perhaps never acknowledged: then it must not appear, as the
+// other events of its append are gone.
+func TestWhatWasNeverAcknowledgedIsNotBroughtBack(t *testing.T) {
+	f := ward(t)
+	log := openAsIs(f)
+	for _, x := range []Span{{10, 12}, {13, 14}} {
+		_, err := log.Append(x.First, uint32(x.Last-x.First+1), f.bodies(x.First, x.Last))
+		require.NoError(t, err)
+	}
+	require.NoError(t, log.Close())
+	f.damage(3, func(b []byte) []byte { // the sync never came: the first of the two frames reached the disk in part, the other wholly
+		g := wal.Scan(b, f.id, 3)
+		b[g.Commits[2].End-1] ^= 1
+		return b
+	})
+	require.True(t, f.verify().Sound(), "a torn tail")
+	f.rotFrame(2, 0) // and now something else is wrong with the log
+	require.False(t, f.verify().Sound())
+	rep := f.repair(RepairOptions{})
+	require.EqualValues(t, 9, rep.Head)
+	f.requireAll(9)
+}
+
+// Whoever has lost ledger and log has the files.
+func TestAStoreWithoutAnIdentityGetsANewOne(t *testing.T) {
+	f := ward(t)
+	f.file(6, 9)
+	f.remove(filepath.Join(f.dir, ledger.FileName))
+	for gen := uint64(1); gen <= 4; gen++ {
+		f.flip(f.path(gen), 50)
+	}
+	_, err := Repair(t.Context(), f.dir, RepairOptions{})
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	rep := f.repair(RepairOptions{AcceptLoss: true})
+	require.Equal(t, []Loss{{Span: Span{First: 10}, Unknown: true}}, rep.Lost)
+	led, err := ledger.Load(f.dir)
+	require.NoError(t, err)
+	require.NotEqual(t, f.id, wal.StoreID(led.Store))
+	require.Greater(t, led.Epoch, uint64(1_700_000_000))
+	f.requireAll(9)
+}
+
+func TestAFileThatClaimsAnAbsurdPositionIsNotBelieved(t *testing.T) {
+	f := ward(t)
+	f.writeOther(1<<40 + 7)
+	for _, o := range []RepairOptions{{}, {AcceptLoss: true}, {DryRun: true}} {
+		_, err := Repair(t.Context(), f.dir, o)
+		require.ErrorIs(t, err, dcb.ErrCorrupt)
+		require.ErrorContains(t, err, f.event(1<<40+7))
+		require.ErrorContains(t, err, "move it away")
+	}
+	f.remove(f.event(1<<40 + 7))
+	f.requireAll(9)
+}
+
+// hard is a store with much that has to be done: files exchanged, missing, and taken for generations; a log that cannot be gone on
+// from; a wrong index; leftovers; and, with losses, some of that.
+func hard(t *testing.T, losses bool) *fixture {
+	f := ward(t)
+	f.trim()
+	f.swap(f.event(1), f.event(2))
+	f.swap(f.event(3), f.path(3))
+	f.flip(f.event(4), 60)
+	f.put(filepath.Join(f.dir, EventsDir, "x"), nil)
+	f.put(f.event(30), nil)
+	f.misindex(4, 6, func(e *dcb.Event) { e.Type = "Other" })
+	if losses {
+		f.remove(f.event(2))
+		b := f.get(f.event(3)) // the generation of 7 to 9
+		f.put(f.event(3), b[:len(b)-20])
+	}
+	return f
+}
+
+func TestARepairThatIsInterruptedAnywhereIsTakenUpByTheNext(t *testing.T) {
+	errKilled := errors.New("killed")
+	for _, losses := range []bool{false, true} {
+		reached := map[string]bool{}
+		for at := 1; ; at++ {
+			f := hard(t, losses)
+			o := RepairOptions{AcceptLoss: losses}
+			n := 0
+			r := newRepairer(f.dir, o)
+			r.step = func(what string) error {
+				if n++; n == at {
+					reached[what] = true
+					return errKilled
+				}
+				return nil
+			}
+			_, err := r.run(t.Context())
+			if err == nil {
+				require.Greater(t, at, n)
+				break
+			}
+			require.ErrorIs(t, err, errKilled)
+			for p := range dcb.Position(5) { // whatever is there is right
+				if ev, err := f.files.Read(p + 1); err == nil && ev.Event.Type != LostType {
+					require.Equal(t, event(p+1), ev.Event)
+				}
+			}
+			rep, err := Repair(t.Context(), f.dir, o)
+			require.NoError(t, err, "interrupted at step %d, %v", at, reached)
+			require.True(t, rep.Done)
+			f.requireRepaired()
+			if !losses {
+				f.requireAll(9)
+				continue
+			}
+			require.Greater(t, f.epoch(), uint64(1), "interrupted at step %d", at)
+			f.requireAll(8, 1)
+		}
+		for _, what := range []string{"quarantine", "epoch", "event files", "index", "ledger", "log", "witnesses", "tidy", "end"} {
+			require.True(t, reached[what], what)
+		}
+	}
+}
+
+func TestARepairEndsWithItsContext(t *testing.T) {
+	for at := 1; ; at++ {
+		f := hard(t, false)
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		r := newRepairer(f.dir, RepairOptions{})
+		r.step = func(string) error {
+			if n++; n == at {
+				cancel()
+			}
+			return nil
+		}
+		_, err := r.run(ctx)
+		cancel()
+		if n < at {
+			require.NoError(t, err)
+			break
+		}
+		if err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		_, err = Repair(t.Context(), f.dir, RepairOptions{})
+		require.NoError(t, err)
+		f.requireRepaired()
+		f.requireAll(9)
+	}
+}
+
+// What is kept in quarantine must not come back in the place of what was written since.
+func TestTheQuarantineOfAFinishedRepairIsNoSource(t *testing.T) {
+	f := ward(t)
+	f.writeOther(5) // the log has another one
+	f.repair(RepairOptions{})
+	_, _, err := f.recover()
+	require.NoError(t, err)
+	entries, err := os.ReadDir(filepath.Join(f.dir, QuarantineDir))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.Regexp(t, `^repair-\d{8}T\d{6}Z$`, entries[0].Name())
+	require.FileExists(t, filepath.Join(f.dir, QuarantineDir, entries[0].Name(), "events/00000000000000000001/00000000000000000005.json"))
+}
+
+func TestRebuildIndex(t *testing.T) {
+	f := ward(t)
+	f.misindex(1, 3, func(e *dcb.Event) { e.Tags = nil })
+	f.put(filepath.Join(f.dir, IndexDir, ".tmp-1"), nil)
+	require.False(t, f.verify().Sound())
+	var done, total uint64
+	rep, err := RebuildIndex(t.Context(), f.dir, RebuildOptions{Progress: func(d, n uint64) { done, total = d, n }})
+	require.NoError(t, err)
+	require.EqualValues(t, 5, rep.Positions)
+	require.Equal(t, 1, rep.Segments)
+	require.EqualValues(t, 5, done)
+	require.EqualValues(t, 5, total)
+	require.Empty(t, f.verify().Findings)
+	f.requireAll(9)
+
+	f.flip(f.event(2), 60)
+	_, err = RebuildIndex(t.Context(), f.dir, RebuildOptions{})
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	f.remove(f.event(2))
+	_, err = RebuildIndex(t.Context(), f.dir, RebuildOptions{})
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	f.put(f.event(2), f.get(f.event(1)))
+	_, err = RebuildIndex(t.Context(), f.dir, RebuildOptions{})
+	require.ErrorContains(t, err, "holds event 1")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = RebuildIndex(ctx, f.dir, RebuildOptions{})
+	require.ErrorIs(t, err, context.Canceled)
+	f.remove(filepath.Join(f.dir, ledger.FileName))
+	_, err = RebuildIndex(t.Context(), f.dir, RebuildOptions{})
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	empty := newFixture(t)
+	empty.indexed(1, 3)
+	_, err = RebuildIndex(t.Context(), empty.dir, RebuildOptions{})
+	require.NoError(t, err)
+	require.NoFileExists(t, empty.segment(1, 3))
+}
+
+func TestPlanRepairIsEmptyForASoundStore(t *testing.T) {
+	f := ward(t)
+	s, err := gather(t.Context(), f.dir, newMeter(nil))
+	require.NoError(t, err)
+	p, err := s.planRepair(s.judge(), true, uuid.New(), now)
+	require.NoError(t, err)
+	require.True(t, p.empty())
+	require.Empty(t, p.steps(f.dir))
+}
