@@ -53,8 +53,8 @@ type RepairReport struct {
 // Every step is durable before the next, and a repair that was interrupted is taken up by the next one. (An interrupted repair with losses may
 // raise the epoch once more than an uninterrupted one.)
 //
-// With losses and without consent, only the files up to the checkpoint that have an intact copy are written, which adds copies and takes
-// nothing away; the error then Is ErrCorrupt, and the report names the positions. Other errors: ctx's, between steps; ErrDiskFull, with the
+// With losses and without consent, only files up to the checkpoint that are missing and whose events are intact elsewhere are written: nothing
+// is replaced or moved. The error then Is ErrCorrupt, and the report names the positions. Other errors: ctx's, between steps; ErrDiskFull, with the
 // originals untouched; ErrNotStore; ErrVersion; those of the file system. The report is valid beside an error, as far as it goes.
 //
 // REQUIRES: no owner is running; the caller has seen to that.

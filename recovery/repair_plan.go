@@ -54,7 +54,7 @@ type repairPlan struct {
 	finish   bool          // a former repair did not finish
 	head     dcb.Position  // the last position, afterwards
 	losses   []Loss
-	refused  bool // there are losses, and no consent: only files with intact copies are written
+	refused  bool // there are losses, and no consent: only files that are missing are written
 }
 
 func (p repairPlan) empty() bool {
@@ -86,9 +86,7 @@ func (s *survey) planRepair(j judgement, accept bool, id uuid.UUID, now time.Tim
 	p.write = union(slices.Concat(s.files.good.gaps(1, min(j.proven, upto)), spanOf(j.proven+1, upto)))
 	if len(p.losses) > 0 && !accept {
 		p.refused, p.head = true, j.head
-		p.write = s.restorable(p.write, min(j.proven, upto))
-		p.lost = nil
-		p.keep = s.replaced(p.write)
+		p.write, p.lost = s.restorable(min(j.proven, upto)), nil
 		return p, nil
 	}
 	p.keep = s.replaced(p.write)
@@ -138,13 +136,15 @@ func (s *survey) newCheckpoint(j judgement, head dcb.Position) (upto dcb.Positio
 	return head, false
 }
 
-// restorable returns the positions of want up to m that have an intact copy.
-func (s *survey) restorable(want spans, m dcb.Position) spans {
+// restorable returns the positions up to m whose files are missing and that have an intact copy: what can be written without
+// replacing anything, be it the only copy of something else.
+func (s *survey) restorable(m dcb.Position) spans {
+	present := slices.Clone(s.files.good)
+	for _, b := range s.files.bad {
+		present = append(present, Span{b.p, b.p})
+	}
 	var out []Span
-	for p := range want.positions() {
-		if p > m {
-			break
-		}
+	for p := range union(present).gaps(1, m).positions() {
 		if _, ok := s.source(p); ok {
 			out = append(out, Span{p, p})
 		}
