@@ -29,7 +29,7 @@ const (
 // State is what ledger.json says. It is small, read once at Open and replaced at each checkpoint.
 type State struct {
 	Store        uuid.UUID    `json:"store"`        // identity; seeds every checksum of the log
-	Epoch        uint64       `json:"epoch"`        // goes up when visible events may have been lost (relaxed flushing only)
+	Epoch        uint64       `json:"epoch"`        // goes up when visible events may have been lost (relaxed flushing, or a repair with consent)
 	Materialized dcb.Position `json:"materialized"` // the checkpoint: events up to here are filed durably
 	Relaxed      bool         `json:"relaxed"`      // the last owner acknowledged before syncing
 	Clean        *End         `json:"clean"`        // the witness of a clean close; nil if there was none
