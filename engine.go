@@ -91,7 +91,7 @@ func open(dir string, opts *Options, h hooks) (*Engine, error) {
 		return e, nil
 	}
 	if err := e.open(h); err != nil {
-		return nil, fmt.Errorf("opossum: open %s: %w", abs, readOnly(err))
+		return nil, fmt.Errorf("opossum: open %s: %w", abs, asReadOnly(err))
 	}
 	return e, nil
 }

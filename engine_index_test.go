@@ -64,7 +64,7 @@ func TestAppendsWaitWhileTheIndexCannotBeWritten(t *testing.T) {
 	e := openStore(t, dir, &Options{RecentBytes: 64 << 10}, hooks{})
 	index := filepath.Join(dir, "index")
 	require.NoError(t, os.WriteFile(index, nil, 0o644)) // where the directory belongs
-	resume, err := e.PauseFiling(ctxb) // so that only sealing makes room
+	resume, err := e.PauseFiling(ctxb)                  // so that only sealing makes room
 	require.NoError(t, err)
 	defer resume()
 	held := make(chan error, 1)

@@ -65,7 +65,7 @@ func Repair(ctx context.Context, dir string, o *RepairOptions) (RepairReport, er
 		r, err = recovery.Repair(ctx, dir, *o)
 		return err
 	})
-	return r, wrapDir(readOnly(err), dir)
+	return r, wrapDir(asReadOnly(err), dir)
 }
 
 // RebuildIndex writes the index segments of a store that no owner has open anew, from its event files, for
@@ -82,7 +82,7 @@ func RebuildIndex(ctx context.Context, dir string, o *RebuildOptions) (RebuildRe
 		r, err = recovery.RebuildIndex(ctx, dir, *o)
 		return err
 	})
-	return r, wrapDir(readOnly(err), dir)
+	return r, wrapDir(asReadOnly(err), dir)
 }
 
 // atRest does something with the directory of a store under its lock.
@@ -117,8 +117,8 @@ func lockShared(path string) (*flock.Flock, error) {
 	return l, nil
 }
 
-// readOnly marks errors for want of the right to write.
-func readOnly(err error) error {
+// asReadOnly marks errors for want of the right to write.
+func asReadOnly(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}

@@ -51,6 +51,7 @@ func (f *fixture) requireRepaired() {
 // events recovers the store and returns all its events.
 func (f *fixture) events() (out []dcb.Event) {
 	f.Helper()
+	f.files = openFixture(f.T, f.dir).files // a repair may have made the directory anew
 	o, _, err := f.recover()
 	require.NoError(f, err)
 	s, err := Inspect(f.dir, f.files, false)
