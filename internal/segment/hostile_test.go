@@ -65,7 +65,7 @@ func hostile() map[string][]byte {
 	return map[string][]byte{
 		"circle":           end(circle, 25),
 		"paths":            end(paths, next),
-		"root beyond":      end(beyond, 1<<40),
+		"root beyond":      end(beyond, 1<<30),
 		"root at the end":  end(beyond, len(beyond)+16),
 		"root in header":   end(beyond, 3),
 		"root below":       end(beyond, -5),
@@ -124,7 +124,8 @@ func TestHostileDirectory(t *testing.T) {
 			refused("footer", body, g)
 		}
 	}
-	refused("more behind the lists", slices.Insert(bytes.Clone(body), int(f.fences), 0), footer{runs: f.runs, fences: f.fences + 1, terms: f.terms, postings: f.postings})
+	behind := footer{runs: f.runs, fences: f.fences + 1, terms: f.terms, postings: f.postings}
+	refused("more behind the lists", slices.Insert(bytes.Clone(body), int(f.fences), 0), behind)
 	refused("more behind the fences", slices.Insert(bytes.Clone(body), int(f.directory()), 0), f)
 
 	b := bytes.Clone(body)
