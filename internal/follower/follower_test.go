@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -240,6 +241,34 @@ func TestAFollowerLooksAtTheEpochBeforeItShowsAnything(t *testing.T) {
 	})
 	require.ErrorIs(t, f.Pass(), dcb.ErrReopen)
 	require.EqualValues(t, 5, f.Ledger().Get(ledger.Visible))
+}
+
+// A refresh that has begun is too early for who asks now: what was acknowledged meanwhile must be shown.
+func TestARefreshThatIsRunningIsTooEarly(t *testing.T) {
+	s := newStore(t, opossum.Options{RecentBytes: opossum.MinRecentBytes})
+	s.append(5, nil)
+	running, release := make(chan struct{}), make(chan struct{})
+	f, err := s.follow()
+	require.NoError(t, err)
+	s.append(40, large)
+	require.NoError(t, s.e.WaitMaterialized(ctxb, 45))
+	s.append(40, large)
+	require.NoError(t, s.e.WaitMaterialized(ctxb, 85))
+	require.NoError(t, os.RemoveAll(filepath.Join(s.dir, recovery.IndexDir))) // so that it fetches, in the midst of a refresh
+	s.fetched = sync.OnceFunc(func() { close(running); <-release })
+	f.Start()
+	<-running
+	s.append(1, nil)
+	refreshed := make(chan error, 1)
+	go func() { refreshed <- f.Refresh(ctxb) }()
+	for !f.Asked() {
+		runtime.Gosched()
+	}
+	close(release)
+	require.NoError(t, <-refreshed)
+	f.requireAll(t, 86)
+	f.Stop()
+	require.ErrorIs(t, f.Refresh(ctxb), dcb.ErrClosed)
 }
 
 // What a follower has shown may have ceased to be true: then it ends.
