@@ -21,7 +21,8 @@ import (
 	"opossum/wal"
 )
 
-// besideTime is for how long readers are tried beside an owner: OPOSSUM_TEST_BESIDE, or 20 s; a second with -short.
+// besideTime is for how long readers are tried beside an owner: OPOSSUM_TEST_BESIDE, or a minute, beside which other parallel tests
+// run; a second with -short.
 func besideTime(t *testing.T) time.Duration {
 	t.Helper()
 	if s := os.Getenv("OPOSSUM_TEST_BESIDE"); s != "" {
@@ -32,7 +33,7 @@ func besideTime(t *testing.T) time.Duration {
 	if testing.Short() {
 		return time.Second
 	}
-	return 20 * time.Second
+	return time.Minute
 }
 
 // busyOwner is an owner under load with tiny generations and segments, that checkpoints all the time and now and then is closed

@@ -15,6 +15,8 @@
 //	Open changes its options, creates, deletes                it gets fresh options, and a directory that was just verified
 //	Open believes names (START, END, a second segment)        a generation with such a file in it is refused before
 //
+// Who does not own the log follows it with a Reader, which uses none of tidwall/wal.
+//
 // A generation is a directory <number>/ with one file. It begins with a header frame (whose store, which format) and
 // a link frame (what it continues, or supersedes, and from which position); commit frames follow. The next generation is
 // built beforehand with its header alone, synced and published by rename, so that a rotation costs the appends one link

@@ -63,7 +63,8 @@ type refresh struct {
 
 // Open reads the store and goes on following it until Close. It shows everything that was acknowledged before the call.
 //
-// Errors: fs.ErrNotExist if there is no ledger.json; ErrVersion; ErrCorrupt if acknowledged events are damaged or missing.
+// Errors: fs.ErrNotExist if there is no ledger.json; ErrVersion; ErrCorrupt if acknowledged events are damaged or missing; ErrReopen
+// if a recovery raised the epoch at that very moment.
 func Open(cfg Config) (*Follower, error) {
 	f, err := open(cfg)
 	if err != nil {
