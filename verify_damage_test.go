@@ -316,15 +316,10 @@ func (s *patient) checkVerify(dir string, before map[string]string, injuries []i
 	for _, in := range injuries {
 		for _, path := range in.files {
 			now, ok := before[path]
-			if ok && now == s.original[path] || !s.matters(path) {
+			if ok && now == s.original[path] || !s.matters(path, before) {
 				continue
 			}
-			if v.Sound() {
-				return v, fmt.Errorf("verify calls the store sound with %s damaged", path)
-			}
-			// Without its ledger the store cannot tell whether an event in the log was filed.
-			sure := before[ledger.FileName] == s.original[ledger.FileName]
-			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.File == filepath.Join(dir, path) && !(sure && f.Harmless) }) {
+			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.File == s.nameOf(dir, path, before) && !f.Harmless }) {
 				return v, fmt.Errorf("verify does not name %s: %v", path, v.Findings)
 			}
 		}
@@ -332,14 +327,25 @@ func (s *patient) checkVerify(dir string, before map[string]string, injuries []i
 	return v, nil
 }
 
-// matters reports whether any damage to the file is one: to event files up to the checkpoint. Of the log and the ledger it depends.
-func (s *patient) matters(path string) bool {
+// matters reports whether any damage to the file is damage to the store: to event files up to the checkpoint, and to segments. Of the
+// log and the ledger it depends; and with an older ledger, or none, nobody knows which events were filed that the log still has.
+func (s *patient) matters(path string, tree map[string]string) bool {
 	for p := Position(1); p <= s.materialized; p++ {
-		if path == filepath.Join(eventfile.Path(recovery.EventsDir, p)) {
-			return true
+		if path == eventfile.Path(recovery.EventsDir, p) {
+			return p < patientFiled/2 || tree[ledger.FileName] == s.original[ledger.FileName]
 		}
 	}
-	return false
+	var first Position
+	n, _ := fmt.Sscanf(filepath.Base(path), "%d-", &first)
+	return n == 1 && strings.HasPrefix(path, recovery.IndexDir) && first <= s.materialized
+}
+
+// nameOf returns what Verify calls a damaged file: a segment that is gone has no name any more, only the place where it is missed.
+func (s *patient) nameOf(dir, path string, tree map[string]string) string {
+	if _, ok := tree[path]; !ok && strings.HasPrefix(path, recovery.IndexDir) {
+		path = recovery.IndexDir
+	}
+	return filepath.Join(dir, path)
 }
 
 func (s *patient) checkOpen(dir string, judged VerifyReport, injuries []injury) error {
@@ -512,7 +518,7 @@ func TestRandomDamageIsFoundNamedAndRepaired(t *testing.T) {
 	for _, s := range patients {
 		v, err := Verify(ctxb, s.dir, nil)
 		require.NoError(t, err)
-		require.Empty(t, v.Findings)
+		require.True(t, v.Sound(), "%v", v.Findings) // a segment may have been being built when it was copied
 		require.EqualValues(t, patientHead, v.Head)
 		require.EqualValues(t, patientProvis, v.Files)
 	}

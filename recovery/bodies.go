@@ -17,17 +17,13 @@ type place struct {
 	bytes uint32 // 0: an event file
 }
 
-// source returns the best intact copy of an event. A file counts for less than what the log has in intact frames, and for
-// more than what is left of the damaged ones: that may be of an append that was never acknowledged.
+// source returns the best intact copy of an event. A file is good only if it says what intact frames of the log say. It counts for
+// more than what is left of damaged frames: that may be of an append that was never acknowledged.
 func (s *survey) source(p dcb.Position) (place, bool) {
-	r, logged := s.log.records[p]
-	if logged && r.live {
-		return place{r.path, r.off, r.bytes}, true
-	}
 	if s.files.good.has(p) {
 		return place{path: s.files.path(p)}, true
 	}
-	if logged {
+	if r, ok := s.log.records[p]; ok {
 		return place{r.path, r.off, r.bytes}, true
 	}
 	path, ok := s.copies[p]

@@ -155,8 +155,8 @@ func (r *repairer) apply(ctx context.Context) error {
 		{"epoch", r.raiseEpoch},
 		{"event files", r.write},
 		{"index", r.mendIndex},
-		{"ledger", r.writeLedger},
 		{"log", r.newLog},
+		{"ledger", r.writeLedger},
 		{"tidy", r.tidy},
 		{"end", r.end},
 	} {
@@ -276,14 +276,7 @@ func (r *repairer) mendIndex(ctx context.Context) error {
 	return nil
 }
 
-func (r *repairer) writeLedger(context.Context) error {
-	if r.plan.ledger == nil {
-		return nil
-	}
-	return ledger.Store(r.dir, *r.plan.ledger)
-}
-
-// newLog begins the log anew. It comes after the ledger: until then the checkpoint there convicts every log that ends before it.
+// newLog begins the log anew, behind events that are all filed. Until the ledger says so, Open refuses a log that begins there.
 func (r *repairer) newLog(context.Context) error {
 	if r.plan.log == 0 {
 		return nil
@@ -292,8 +285,7 @@ func (r *repairer) newLog(context.Context) error {
 	if err := mkdirDurably(dir, r.dir); err != nil {
 		return err
 	}
-	led, head := *r.plan.ledger, r.plan.head
-	id := wal.StoreID(led.Store)
+	head, id := r.plan.head, wal.StoreID(r.plan.ledger.Store)
 	built, err := wal.BuildGeneration(dir, id, r.plan.log, r.now, &wal.Link{Checkpoint: head}, head+1, nil)
 	if err != nil {
 		return err
@@ -304,8 +296,15 @@ func (r *repairer) newLog(context.Context) error {
 	if err := wal.WriteAcked(dir, id, wal.Acked{Gen: built.Gen, Offset: uint64(built.End), Position: head}); err != nil {
 		return err
 	}
-	led.Clean = EndOf(wal.Witness{Gen: built.Gen, End: built.End, Sum: built.Sum, Head: head})
-	return ledger.Store(r.dir, led)
+	r.plan.ledger.Clean = EndOf(wal.Witness{Gen: built.Gen, End: built.End, Sum: built.Sum, Head: head})
+	return nil
+}
+
+func (r *repairer) writeLedger(context.Context) error {
+	if r.plan.ledger == nil {
+		return nil
+	}
+	return ledger.Store(r.dir, *r.plan.ledger)
 }
 
 // tidy removes what nothing refers to any more.

@@ -46,8 +46,8 @@ type repairPlan struct {
 	lost     spans         // those of them that have none
 	segments []string      // of the index, that are wrong, and are moved to quarantine
 	index    spans         // positions of which segments are built, from event files
-	ledger   *ledger.State // the new ledger
 	log      uint64        // number of the new generation in which the log goes on, behind head; 0: the log stays as it is
+	ledger   *ledger.State // the new ledger
 	drop     []uint64      // generations that are then removed
 	temps    []string      // temporary files that are removed
 	strays   []string      // what stands in the wrong place, and is moved to quarantine
@@ -270,11 +270,11 @@ func (p repairPlan) steps(dir string) []string {
 	for _, x := range p.index {
 		say("build the index of %v from event files", x)
 	}
-	if led := p.ledger; led != nil {
-		say("write %s: checkpoint %d, epoch %d", ledger.FileName, led.Materialized, led.Epoch)
-	}
 	if p.log > 0 {
 		say("begin the log anew in generation %d, from position %d on", p.log, p.head+1)
+	}
+	if led := p.ledger; led != nil {
+		say("write %s: checkpoint %d, epoch %d", ledger.FileName, led.Materialized, led.Epoch)
 	}
 	if len(p.drop) > 0 {
 		say("remove %d generations of the log", len(p.drop))

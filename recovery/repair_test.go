@@ -145,6 +145,7 @@ func TestRepairBringsBackWhatIsIntactSomewhere(t *testing.T) {
 		"generations in each other's places":        func(f *fixture) { f.swap(f.path(2), f.path(3)) },
 		"the last generation in the place of ACKED": func(f *fixture) { f.swap(f.path(3), wal.AckedPath(f.walDir)) },
 		"a generation that was being removed": func(f *fixture) {
+			f.remove(f.event(6))
 			require.NoError(f, os.Rename(filepath.Dir(f.path(2)), filepath.Dir(f.path(2))+".tmp"))
 		},
 		"a missing ledger":                   func(f *fixture) { f.remove(filepath.Join(f.dir, ledger.FileName)) },
@@ -262,6 +263,19 @@ func TestLossesNeedConsent(t *testing.T) {
 				}
 			},
 			lost: []Loss{{Span: Span{7, 9}, Cut: true}}, head: 6,
+		},
+		"the last file, the log being empty": {
+			do: func(f *fixture) {
+				f.file(6, 9)
+				f.indexed(7, 9)
+				for gen := uint64(1); gen <= 4; gen++ {
+					f.remove(filepath.Dir(f.path(gen)))
+				}
+				f.generation(5, &wal.Link{Checkpoint: 9}, 10)
+				f.ledger(func(l *ledger.State) { l.Materialized = 9 })
+				f.remove(f.event(9))
+			},
+			lost: []Loss{{Span: Span{9, 9}, Cut: true}}, head: 8,
 		},
 		"the end, and who knows of it": {
 			do:   func(f *fixture) { f.file(6, 6); f.remove(f.walDir) },
@@ -503,6 +517,66 @@ func TestARepairEndsWithItsContext(t *testing.T) {
 		require.NoError(t, err)
 		f.requireRepaired()
 		f.requireAll(9)
+	}
+}
+
+// The epoch goes up before the first lost event is replaced: afterwards nobody would know that one was lost.
+func TestAnInterruptedRepairWithLossesHasRaisedTheEpoch(t *testing.T) {
+	f := ward(t)
+	f.trim()
+	f.remove(f.event(2))
+	r := newRepairer(f.dir, RepairOptions{AcceptLoss: true})
+	r.step = func(what string) error {
+		if what == "index" {
+			return errors.New("killed")
+		}
+		return nil
+	}
+	_, err := r.run(t.Context())
+	require.ErrorContains(t, err, "killed")
+	_, err = f.files.Read(2)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, f.epoch())
+	rep, err := Repair(t.Context(), f.dir, RepairOptions{})
+	require.NoError(t, err, "there is nothing left to consent to")
+	require.Empty(t, rep.Lost)
+	f.requireRepaired()
+	f.requireAll(9, 2)
+	require.EqualValues(t, 2, f.epoch())
+}
+
+// A copy that changes after it was found is not believed.
+func TestACopyThatChangesWhileItIsUsedIsRefused(t *testing.T) {
+	for name, c := range map[string]struct{ prepare, change func(f *fixture) }{
+		"a file": {
+			func(f *fixture) { f.trim(); f.put(f.event(2)+"~", f.get(f.event(2))); f.remove(f.event(2)) },
+			func(f *fixture) { f.put(f.event(2)+"~", f.get(f.event(1))) },
+		},
+		"a record": {
+			func(f *fixture) { f.trim(); f.remove(f.event(4)) },
+			func(f *fixture) { f.rotFrame(2, 0) }, // in its first record, which is that of 4
+		},
+		"a record that is gone": {
+			func(f *fixture) { f.trim(); f.remove(f.event(4)) },
+			func(f *fixture) { f.put(f.path(2), nil) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := ward(t)
+			c.prepare(f)
+			before := tree(t, filepath.Join(f.dir, EventsDir))
+			r := newRepairer(f.dir, RepairOptions{})
+			r.step = func(what string) error {
+				if what == "quarantine" {
+					c.change(f)
+					before = tree(t, filepath.Join(f.dir, EventsDir))
+				}
+				return nil
+			}
+			_, err := r.run(t.Context())
+			require.ErrorContains(t, err, "two reads differ")
+			require.Equal(t, before, tree(t, filepath.Join(f.dir, EventsDir)))
+		})
 	}
 }
 
