@@ -319,7 +319,7 @@ func (s *patient) checkVerify(dir string, before map[string]string, injuries []i
 			if ok && now == s.original[path] || !s.matters(path, before) {
 				continue
 			}
-			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.File == s.nameOf(dir, path, before) && !f.Harmless }) {
+			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return !f.Harmless && s.names(f, dir, path) }) {
 				return v, fmt.Errorf("verify does not name %s: %v", path, v.Findings)
 			}
 		}
@@ -340,12 +340,13 @@ func (s *patient) matters(path string, tree map[string]string) bool {
 	return n == 1 && strings.HasPrefix(path, recovery.IndexDir) && first <= s.materialized
 }
 
-// nameOf returns what Verify calls a damaged file: a segment that is gone has no name any more, only the place where it is missed.
-func (s *patient) nameOf(dir, path string, tree map[string]string) string {
-	if _, ok := tree[path]; !ok && strings.HasPrefix(path, recovery.IndexDir) {
-		path = recovery.IndexDir
-	}
-	return filepath.Join(dir, path)
+// names reports whether a finding names a damaged file. What is missing is named by its positions: a segment that is gone has no name any
+// more, and adjacent event files are one finding.
+func (s *patient) names(f Finding, dir, path string) bool {
+	var p Position
+	_, _ = fmt.Sscanf(filepath.Base(path), "%d", &p)
+	missed := f.Kind == recovery.Missing && f.First <= p && p <= f.Last
+	return f.File == filepath.Join(dir, path) || missed && strings.HasPrefix(f.File, filepath.Join(dir, strings.Split(path, "/")[0]))
 }
 
 func (s *patient) checkOpen(dir string, judged VerifyReport, injuries []injury) error {

@@ -187,6 +187,9 @@ func TestRepairBringsBackWhatIsIntactSomewhere(t *testing.T) {
 			require.Empty(t, rep.Lost)
 			require.EqualValues(t, 9, rep.Head)
 			f.requireKept(before)
+			if name == "leftovers" {
+				require.Empty(t, f.verify().Findings)
+			}
 			f.requireAll(9)
 			f.append(12) // and the log goes on
 			f.requireAll(12)
@@ -522,27 +525,96 @@ func TestARepairEndsWithItsContext(t *testing.T) {
 
 // The epoch goes up before the first lost event is replaced: afterwards nobody would know that one was lost.
 func TestAnInterruptedRepairWithLossesHasRaisedTheEpoch(t *testing.T) {
-	f := ward(t)
-	f.trim()
-	f.remove(f.event(2))
-	r := newRepairer(f.dir, RepairOptions{AcceptLoss: true})
-	r.step = func(what string) error {
-		if what == "index" {
-			return errors.New("killed")
+	killed := errors.New("killed")
+	replaced := 0
+	for at := 1; ; at++ {
+		f := ward(t)
+		f.trim()
+		f.remove(f.event(2))
+		r := newRepairer(f.dir, RepairOptions{AcceptLoss: true})
+		n := 0
+		r.step = func(string) error {
+			if n++; n == at {
+				return killed
+			}
+			return nil
 		}
-		return nil
+		if _, err := r.run(t.Context()); err == nil {
+			break
+		}
+		if _, err := f.files.Read(2); err != nil {
+			continue
+		}
+		replaced++
+		require.EqualValues(t, 2, f.epoch())
+		rep, err := Repair(t.Context(), f.dir, RepairOptions{})
+		require.NoError(t, err, "there is nothing left to consent to")
+		require.Empty(t, rep.Lost)
+		f.requireRepaired()
+		f.requireAll(9, 2)
+		require.EqualValues(t, 2, f.epoch())
 	}
-	_, err := r.run(t.Context())
-	require.ErrorContains(t, err, "killed")
-	_, err = f.files.Read(2)
+	require.Positive(t, replaced)
+}
+
+// Frames that a recovery cut off because nobody vouched for them, in a generation that it superseded and that a power cut brought
+// back, are not the future of the store.
+func TestACutFutureDoesNotComeBack(t *testing.T) {
+	f := ward(t)
+	two := wal.Scan(f.get(f.path(2)), f.id, 2)
+	f.remove(filepath.Dir(f.path(3)))
+	f.remove(filepath.Dir(f.path(4)))
+	link := &wal.Link{Prev: 2, PrevEnd: uint64(two.Size), PrevSum: two.Sum}
+	f.generation(3, link, 7, f.frame(7, 9), f.frame(10, 12), f.frame(13, 14))
+	f.rotFrame(3, 1)
+	super := *link
+	super.Supersedes, super.SupersedesFrom = 3, 7
+	f.generation(5, &super, 7, f.frame(7, 9), f.frame(10, 12))
+	require.NoError(t, wal.WriteAcked(f.walDir, f.id, wal.Acked{Gen: 5, Offset: 1, Position: 12}))
+	require.True(t, f.verify().Sound())
+	f.rotFrame(2, 0)
+	rep := f.repair(RepairOptions{})
+	require.EqualValues(t, 12, rep.Head)
+	f.requireAll(12)
+}
+
+// Where the log can be gone on from, it is: only the checkpoint is raised.
+func TestALogThatIsWholeFromSomewhereOnStays(t *testing.T) {
+	for name, do := range map[string]func(f *fixture){
+		"a stale ledger":    func(f *fixture) { f.trim(); f.ledger(func(l *ledger.State) { l.Materialized = 1 }) },
+		"an old generation": func(f *fixture) { f.file(6, 6); f.rotFrame(2, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := ward(t)
+			do(f)
+			log := f.get(f.path(3))
+			rep := f.repair(RepairOptions{})
+			require.NotContains(t, strings.Join(rep.Steps, "\n"), "anew")
+			require.Equal(t, log, f.get(f.path(3)))
+			f.requireAll(9)
+		})
+	}
+}
+
+// A rebuilt ledger takes the newest checkpoint that the log knows of.
+func TestARebuiltLedger(t *testing.T) {
+	f := newFixture(t)
+	f.remove(filepath.Dir(f.path(1)))
+	one := f.generation(1, &wal.Link{Checkpoint: 2}, 1, f.frame(1, 5))
+	next := linkTo(one)
+	next.Checkpoint = 4
+	f.generation(2, next, 6, f.frame(6, 9))
+	f.file(1, 4)
+	f.remove(filepath.Join(f.dir, ledger.FileName))
+	id := f.id
+	f.repair(RepairOptions{})
+	led, err := ledger.Load(f.dir)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, f.epoch())
-	rep, err := Repair(t.Context(), f.dir, RepairOptions{})
-	require.NoError(t, err, "there is nothing left to consent to")
-	require.Empty(t, rep.Lost)
-	f.requireRepaired()
-	f.requireAll(9, 2)
-	require.EqualValues(t, 2, f.epoch())
+	require.EqualValues(t, 4, led.Materialized)
+	require.Equal(t, id, wal.StoreID(led.Store))
+	require.Greater(t, led.Epoch, uint64(1_700_000_000))
+	require.Nil(t, led.Clean)
+	f.requireAll(9)
 }
 
 // A copy that changes after it was found is not believed.
