@@ -75,16 +75,18 @@ func closeHeld(all []*held, err error) error {
 	return err
 }
 
-// stageAll stages the positions above from and up to upto from their events: for who may not write the segments that are missing.
+// stageAll stages the positions above from and up to upto from their events: for who may not write the segments that are missing. It
+// returns the last position staged, from where it can be called again after an error.
 // REQUIRES: the caller stages; from is the last position staged, or Base if that is higher.
-func (ix *Index) stageAll(from, upto dcb.Position, fetch Fetch) error {
+func (ix *Index) stageAll(from, upto dcb.Position, fetch Fetch) (dcb.Position, error) {
 	for from < upto {
 		r := segment.Range{First: from + 1, Last: min(from+buildPositions, upto)}
-		if err := stageFetched(context.Background(), ix.Active(), r, fetch); err != nil {
-			return fmt.Errorf("index: positions %d to %d: %w", r.First, r.Last, err)
+		last, err := stageFetched(context.Background(), ix.Active(), r, fetch)
+		if err != nil {
+			return last, fmt.Errorf("index: positions %d to %d: %w", r.First, r.Last, err)
 		}
-		ix.Staged(r.Last)
-		from = r.Last
+		ix.Staged(last)
+		from = last
 	}
-	return nil
+	return from, nil
 }

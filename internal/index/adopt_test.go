@@ -325,3 +325,22 @@ func TestTheTailSkipsWhatIsFiled(t *testing.T) {
 		r.Close()
 	}
 }
+
+// A reader that lacks a descriptor in the middle of a skip tries again later: each position is indexed once, at its place.
+func TestASkipThatFailedGoesOnWhereItEnded(t *testing.T) {
+	const n = 8 * fetchPositions
+	for _, bad := range []dcb.Position{1, fetchPositions, fetchPositions + 1, 3*fetchPositions + 7, n} {
+		r := openReading(t, openIndex(t, 1<<20), 0)
+		broken := errors.New("too many open files")
+		require.ErrorIs(t, r.Skip(n, func(p dcb.Position) (dcb.Event, error) {
+			if p == bad {
+				return dcb.Event{}, broken
+			}
+			return numbered(p), nil
+		}), broken)
+		require.NoError(t, r.Skip(n, fetchNumbered))
+		r.take(t, n+1, n+10)
+		r.requireAll(t, n+10)
+		r.Close()
+	}
+}

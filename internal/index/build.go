@@ -28,7 +28,7 @@ func Build(ctx context.Context, dir string, seed uint64, r segment.Range, fetch 
 	for first := r.First; ; {
 		next := segment.Range{First: first, Last: first + min(r.Last-first, buildPositions-1)}
 		memory := newRecent(first - 1)
-		if err := stageFetched(ctx, memory, next, fetch); err != nil {
+		if _, err := stageFetched(ctx, memory, next, fetch); err != nil {
 			return done, fmt.Errorf("index: build positions %d to %d: %w", next.First, next.Last, err)
 		}
 		if err := seal(dir, seed, memory, next); err != nil {
@@ -42,8 +42,9 @@ func Build(ctx context.Context, dir string, seed uint64, r segment.Range, fetch 
 	}
 }
 
-// stageFetched fetches the events of r on all cores and stages them in order.
-func stageFetched(ctx context.Context, memory *Recent, r segment.Range, fetch Fetch) error {
+// stageFetched fetches the events of r on all cores and stages them in order. It returns the last position that it staged; after an error
+// nothing behind what is missing is.
+func stageFetched(ctx context.Context, memory *Recent, r segment.Range, fetch Fetch) (dcb.Position, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	chunks := make(chan chan []Terms, 2*runtime.GOMAXPROCS(0)) // in order; the bound is on chunks read ahead
 	g.Go(func() error {
@@ -63,17 +64,22 @@ func stageFetched(ctx context.Context, memory *Recent, r segment.Range, fetch Fe
 		}
 		return nil
 	})
+	next := r.First
 	g.Go(func() error {
-		p := r.First
 		for fetched := range chunks {
-			for _, terms := range <-fetched {
-				memory.Stage(p, terms)
-				p++
+			chunk := <-fetched
+			if chunk == nil { // it failed, and what follows has no place
+				return nil
+			}
+			for _, terms := range chunk {
+				memory.Stage(next, terms)
+				next++
 			}
 		}
 		return nil
 	})
-	return g.Wait()
+	err := g.Wait()
+	return next - 1, err
 }
 
 func fetchTerms(ctx context.Context, memory *Recent, r segment.Range, fetch Fetch) ([]Terms, error) {

@@ -71,13 +71,12 @@ func (t *Tail) Take(gen uint64, off int64, body []byte, first, last dcb.Position
 }
 
 // Skip says that the log has lost everything up to p, which is filed: its index is taken from segments, and, what they lack,
-// from the events themselves. Its errors are those of fetch.
-func (t *Tail) Skip(p dcb.Position, fetch Fetch) error {
+// from the events themselves. Its errors are those of fetch; after one it can be called again.
+func (t *Tail) Skip(p dcb.Position, fetch Fetch) (err error) {
 	if from := max(t.staged, t.ix.Base()); from < p {
-		if err := t.ix.stageAll(from, p, fetch); err != nil {
+		if t.staged, err = t.ix.stageAll(from, p, fetch); err != nil {
 			return err
 		}
-		t.staged = p
 	}
 	if t.noted < p {
 		t.places.Reset(p)
