@@ -98,24 +98,26 @@ func fetchTerms(ctx context.Context, memory *Recent, r segment.Range, fetch Fetc
 }
 
 // Rebuild replaces the segments that were found to be damaged by ones built from their events, and returns the ranges. Until then
-// whoever reads them gets ErrCorrupt. For one goroutine at a time, which may not be in Merge.
-func (ix *Index) Rebuild(ctx context.Context, fetch Fetch) ([]segment.Range, error) {
-	v, err := ix.Acquire()
+// whoever reads them gets ErrCorrupt. One that cannot be built does not keep the others from it. For one goroutine at a time, which may
+// not be in Merge.
+func (ix *Index) Rebuild(ctx context.Context, fetch Fetch) (rebuilt []segment.Range, err error) {
+	files, err := ix.acquireFiles()
 	if err != nil {
 		return nil, err
 	}
-	defer v.Release()
-	var rebuilt []segment.Range
-	for _, h := range v.files.all {
+	defer files.release()
+	var errs []error
+	for _, h := range files.all {
 		if !h.damaged.Load() {
 			continue
 		}
 		if err := ix.rebuild(ctx, h.Range(), fetch); err != nil {
-			return rebuilt, err
+			errs = append(errs, err)
+			continue
 		}
 		rebuilt = append(rebuilt, h.Range())
 	}
-	return rebuilt, nil
+	return rebuilt, errors.Join(errs...)
 }
 
 func (ix *Index) rebuild(ctx context.Context, r segment.Range, fetch Fetch) error {

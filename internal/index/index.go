@@ -74,6 +74,16 @@ func (ix *Index) Acquire() (*View, error) {
 	}
 }
 
+// acquireFiles returns the segments of the present view; the caller releases them. For long work: a view would keep alive all of the memory
+// that is sealed meanwhile. The error Is ErrClosed.
+func (ix *Index) acquireFiles() (*files, error) {
+	v, err := ix.Acquire()
+	if err != nil {
+		return nil, err
+	}
+	return v.files, nil
+}
+
 // Active returns the memory part that takes what is staged. Terms interned in another one cannot be staged any more.
 func (ix *Index) Active() *Recent { return ix.active.Load().recent }
 

@@ -83,23 +83,18 @@ func (d *dictionary) sorted(r segment.Range) []*Postings {
 	return out
 }
 
-// Merge merges one run of neighbours if there are too many, and reports whether it did. The merged segment is durable before those
+// Merge merges one run of neighbours if there are too many, and reports whether it did. Damaged ones are left out. The merged segment is durable before those
 // that it replaces are removed. For one goroutine at a time, which may not be in Rebuild.
 func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
-	v, err := ix.Acquire()
+	files, err := ix.acquireFiles()
 	if err != nil {
 		return false, err
 	}
-	defer v.Release()
-	sizes := make([]uint64, len(v.files.all))
-	for i, h := range v.files.all {
-		sizes[i] = uint64(h.Range().Last-h.Range().First) + 1
-	}
-	i, j := planMerge(sizes)
-	if i == j {
+	defer files.release()
+	run := mergeable(files.all)
+	if len(run) == 0 {
 		return false, nil
 	}
-	run := v.files.all[i:j]
 	inputs := make([]*segment.Segment, len(run))
 	for k, h := range run {
 		inputs[k] = h.Segment
@@ -124,6 +119,26 @@ func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
 		errs = append(errs, segment.Remove(ix.cfg.Dir, h.Range()))
 	}
 	return true, errors.Join(errs...)
+}
+
+// mergeable returns the run of neighbours that should be merged next, none if there is nothing to do. It does not reach over a damaged
+// segment, which cannot be merged before it is rebuilt.
+func mergeable(all []*held) []*held {
+	for len(all) > 0 {
+		n := slices.IndexFunc(all, func(h *held) bool { return h.damaged.Load() })
+		if n < 0 {
+			n = len(all)
+		}
+		sizes := make([]uint64, n)
+		for i, h := range all[:n] {
+			sizes[i] = uint64(h.Range().Last-h.Range().First) + 1
+		}
+		if i, j := planMerge(sizes); i < j {
+			return all[i:j]
+		}
+		all = all[min(n+1, len(all)):]
+	}
+	return nil
 }
 
 const (

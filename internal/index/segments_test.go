@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -468,4 +469,76 @@ func TestAUnionEndsWhereOneOfItsPartsCannotBeRead(t *testing.T) {
 		again.Close()
 		require.NoError(t, os.WriteFile(path, whole, 0o644))
 	}
+}
+
+// Damage that cannot be mended, because the event is lost too, concerns its segment alone: the others are rebuilt and merged.
+func TestASegmentThatCannotBeRebuiltDoesNotHoldUpTheOthers(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	seal := func(first, last dcb.Position) {
+		for p := first; p <= last; p++ {
+			ix.fill(p, p)
+			require.NoError(t, ix.Seal(p))
+		}
+	}
+	seal(1, 6)
+	lost := segment.Range{First: 2, Last: 2}
+	for _, r := range []segment.Range{lost, {First: 4, Last: 4}} {
+		damage(t, filepath.Join(ix.cfg.Dir, segment.Name(r)))
+		_, err := ix.positions(dcb.ByTypes("T"), r.First-1, r.Last, false)
+		require.ErrorIs(t, err, dcb.ErrCorrupt)
+	}
+	gone := errors.New("the event is lost")
+	rebuilt, err := ix.Rebuild(ctxb, func(p dcb.Position) (dcb.Event, error) {
+		if p == lost.First {
+			return dcb.Event{}, gone
+		}
+		return numbered(p), nil
+	})
+	require.ErrorIs(t, err, gone)
+	require.Equal(t, []segment.Range{{First: 4, Last: 4}}, rebuilt)
+
+	seal(7, 100)
+	for merged := true; merged; {
+		merged, err = ix.Merge(ctxb)
+		require.NoError(t, err)
+	}
+	require.Less(t, ix.Stats().Segments, 2*fanIn)
+	got, err := ix.positions(dcb.ByTypes("T"), lost.Last, 100, false)
+	require.NoError(t, err)
+	require.Equal(t, span1(100)[lost.Last:], got)
+	_, err = ix.positions(dcb.ByTypes("T"), 0, 100, false)
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+}
+
+// A rebuild, like a merge, may take minutes. What is sealed meanwhile must not stay in memory until it ends.
+func TestMemoryIsGivenBackDuringARebuild(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	ix.fill(1, 100)
+	require.NoError(t, ix.Seal(100))
+	damage(t, filepath.Join(ix.cfg.Dir, segment.Name(segment.Range{First: 1, Last: 100})))
+	_, err := ix.positions(dcb.ByTypes("T"), 0, 100, false)
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	parts, kept := []weak.Pointer[Recent](nil), 0
+	var once sync.Once
+	_, err = ix.Rebuild(ctxb, func(p dcb.Position) (dcb.Event, error) {
+		once.Do(func() {
+			for last := dcb.Position(110); last <= 200; last += 10 {
+				ix.fill(last-9, last)
+				parts = append(parts, weak.Make(ix.Active()))
+				ix.Rotate(last)
+				require.NoError(t, ix.Seal(last))
+			}
+			runtime.GC()
+			for _, part := range parts {
+				if part.Value() != nil {
+					kept++
+				}
+			}
+		})
+		return numbered(p), nil
+	})
+	require.NoError(t, err)
+	require.Len(t, parts, 10)
+	require.LessOrEqual(t, kept, 1)
+	ix.requireAll(t, 200)
 }
