@@ -2,6 +2,7 @@ package materializer
 
 import (
 	"context"
+	"errors"
 
 	"opossum/dcb"
 	"opossum/ledger"
@@ -10,11 +11,11 @@ import (
 // Tend wakes the index stage: a memory part is full.
 func (m *Materializer) Tend() { poke(m.tend) }
 
-// Mend wakes the index stage: a segment is damaged.
+// Mend wakes the upkeep stage: a segment is damaged.
 func (m *Materializer) Mend() { poke(m.mend) }
 
 // index is the stage beside the others that bounds the memory of the index: it seals what is full, at the pace of the appends and
-// whether or not the event files have caught up. It also merges segments, and rebuilds those that turn out to be damaged.
+// whether or not the event files have caught up.
 func (m *Materializer) index(ctx context.Context) error {
 	ctx, cancel := m.untilStop(ctx)
 	defer cancel()
@@ -24,9 +25,27 @@ func (m *Materializer) index(ctx context.Context) error {
 			if err := m.sealFull(ctx); err != nil {
 				return m.unlessStopped(err)
 			}
+		case <-ctx.Done():
+			return m.unlessStopped(ctx.Err())
+		}
+	}
+}
+
+// upkeep is the stage that merges segments, and rebuilds those that turn out to be damaged. Either takes as long as the segments are
+// large, and sealing must not wait for it: appends would.
+func (m *Materializer) upkeep(ctx context.Context) error {
+	ctx, cancel := m.untilStop(ctx)
+	defer cancel()
+	again := false // something is damaged, and what kept it from being rebuilt may pass
+	for {
+		select {
+		case <-m.sealed:
 			m.merge(ctx)
+			if again {
+				again = m.rebuild(ctx)
+			}
 		case <-m.mend:
-			m.rebuild(ctx)
+			again = m.rebuild(ctx)
 		case <-ctx.Done():
 			return m.unlessStopped(ctx.Err())
 		}
@@ -70,7 +89,7 @@ func (m *Materializer) seal(ctx context.Context, p dcb.Position, who stage) erro
 	}
 	m.base.Unlock()
 	m.cfg.Sealed()
-	poke(m.tend) // there may be enough to merge
+	poke(m.sealed)
 	return nil
 }
 
@@ -84,8 +103,9 @@ func (m *Materializer) merge(ctx context.Context) {
 	}
 }
 
-// rebuild replaces damaged segments. If it cannot, those who read them go on to get the error that names the damage.
-func (m *Materializer) rebuild(ctx context.Context) {
+// rebuild replaces damaged segments. If it cannot, those who read them go on to get the error that names the damage. again says that it
+// is worth another attempt, after the next seal: the events are there.
+func (m *Materializer) rebuild(ctx context.Context) (again bool) {
 	ranges, err := m.cfg.Index.Rebuild(ctx, m.cfg.Fetch)
 	for _, r := range ranges {
 		m.cfg.Logger.Warn("opossum: a damaged index segment was built anew", "first", r.First, "last", r.Last)
@@ -93,4 +113,5 @@ func (m *Materializer) rebuild(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		m.cfg.Logger.Error("opossum: cannot rebuild a damaged index segment", "error", err)
 	}
+	return err != nil && !errors.Is(err, dcb.ErrCorrupt)
 }

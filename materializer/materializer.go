@@ -79,7 +79,8 @@ type Materializer struct {
 	turn   chan struct{} // held by pace while a burst is filed, and by Pause
 	prompt chan struct{} // wakes the checkpoint stage
 	hurry  chan struct{} // wakes pace
-	tend   chan struct{} // wakes the index stage: something is full, or there are segments to be merged
+	tend   chan struct{} // wakes the index stage: something is full
+	sealed chan struct{} // wakes the upkeep stage: there may be segments to be merged
 	mend   chan struct{} // wakes it to rebuild damaged segments
 	base   sync.Mutex    // one at a time advances Indexed
 	wants  wants
@@ -96,12 +97,13 @@ func New(cfg Config) *Materializer {
 		pacer: pacer{busy: cfg.Busy, then: time.Now(), busyThen: cfg.Busy(), events: burstEvents},
 		stop:  make(chan struct{}), ended: make(chan struct{}),
 		turn: make(chan struct{}, 1), prompt: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		tend: make(chan struct{}, 1), mend: make(chan struct{}, 1),
+		tend: make(chan struct{}, 1), sealed: make(chan struct{}, 1), mend: make(chan struct{}, 1),
 	}
 }
 
 // Start runs the stages until Stop or Abort. It is called once.
 func (m *Materializer) Start() {
+	m.Tend() // what Open read may have filled memory, and appends would wait for ever
 	g, ctx := errgroup.WithContext(m.ctx)
 	// The buffer lets filing go on while a checkpoint syncs.
 	bursts, filed := make(chan burst), make(chan burst, 16)
@@ -109,6 +111,7 @@ func (m *Materializer) Start() {
 	g.Go(func() error { defer close(filed); return m.file(ctx, bursts, filed) })
 	g.Go(func() error { return m.checkpoint(ctx, filed) })
 	g.Go(func() error { return m.index(ctx) })
+	g.Go(func() error { return m.upkeep(ctx) })
 	go func() {
 		defer close(m.ended)
 		if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
