@@ -132,7 +132,7 @@ func (e *Engine) open(h hooks) (err error) {
 	places := index.NewPlaces(opened.Report.Materialized)
 	loaded, err := recovery.Load(opened, found, e.files, index.Config{
 		Dir: filepath.Join(e.dir, recovery.IndexDir), Seed: id.Seed(), RecentBytes: e.opts.RecentBytes,
-		Damaged: func() { e.mat.Mend() },
+		Damaged: func() { e.mat.Mend() }, Spare: func() (uint64, error) { return e.seq.Spare() },
 	}, places)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -285,6 +286,24 @@ func TestTheFloorCountsTheFilesOfTheBacklog(t *testing.T) {
 	resume()
 	require.NoError(t, e.WaitMaterialized(ctxb, 200))
 	require.EqualValues(t, 201, appendOK(t, e, nil, event("T")))
+}
+
+// A merge that took the last of the disk would make the next write of the log fail, which poisons.
+func TestMergingLeavesTheFloorAlone(t *testing.T) {
+	var free atomic.Uint64
+	const floor, each = 1 << 20, 1000
+	free.Store(floor + 7*each)
+	e := openStore(t, t.TempDir(), &Options{MinFreeBytes: floor}, hooks{free: func() (uint64, error) { return free.Load(), nil }})
+	appendOne := func() {
+		p := appendOK(t, e, nil, event("T", Tag(strings.Repeat("x", each))))
+		require.NoError(t, e.WaitMaterialized(ctxb, p)) // which seals
+	}
+	for range 20 {
+		appendOne()
+	}
+	require.Zero(t, e.Metrics().Merges)
+	free.Store(1 << 40)
+	eventually(t, "they are merged", func() bool { appendOne(); return e.Metrics().Merges > 0 })
 }
 
 func TestWithoutAFloorNothingIsRefused(t *testing.T) {

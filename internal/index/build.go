@@ -111,7 +111,11 @@ func (ix *Index) Rebuild(ctx context.Context, fetch Fetch) (rebuilt []segment.Ra
 		if !h.damaged.Load() {
 			continue
 		}
-		if err := ix.rebuild(ctx, h.Range(), fetch); err != nil {
+		err := ix.room(h.Size())
+		if err == nil {
+			err = ix.rebuild(ctx, h.Range(), fetch)
+		}
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}

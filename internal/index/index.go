@@ -18,6 +18,8 @@ type Config struct {
 	RecentBytes int64
 	// Damaged is called when a segment turns out to be damaged, by whoever was reading.
 	Damaged func()
+	// Spare, if set, returns the bytes of disk that may be used up. Merge and Rebuild, which can do without, leave the rest to appends.
+	Spare func() (uint64, error)
 }
 
 // Index is the index of an open store. Acquire, Iterate and the figures are for any goroutine; the others say whose they are.
@@ -82,6 +84,21 @@ func (ix *Index) acquireFiles() (*files, error) {
 		return nil, err
 	}
 	return v.files, nil
+}
+
+// room returns an error that Is ErrDiskFull if there are fewer than bytes to spare.
+func (ix *Index) room(bytes int64) error {
+	if ix.cfg.Spare == nil {
+		return nil
+	}
+	spare, err := ix.cfg.Spare()
+	if err == nil && spare < uint64(bytes) {
+		err = fmt.Errorf("%w: up to %d bytes wanted for index segments, %d to spare", dcb.ErrDiskFull, bytes, spare)
+	}
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	return nil
 }
 
 // Active returns the memory part that takes what is staged. Terms interned in another one cannot be staged any more.

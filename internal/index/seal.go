@@ -83,8 +83,9 @@ func (d *dictionary) sorted(r segment.Range) []*Postings {
 	return out
 }
 
-// Merge merges one run of neighbours if there are too many, and reports whether it did. Damaged ones are left out. The merged segment is durable before those
-// that it replaces are removed. For one goroutine at a time, which may not be in Rebuild.
+// Merge merges one run of neighbours if there are too many, and reports whether it did. Damaged ones are left out. The merged segment is
+// durable before those that it replaces are removed. The error Is ErrDiskFull if there is less to spare than they take. For one
+// goroutine at a time, which may not be in Rebuild.
 func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
 	files, err := ix.acquireFiles()
 	if err != nil {
@@ -95,9 +96,13 @@ func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
 	if len(run) == 0 {
 		return false, nil
 	}
-	inputs := make([]*segment.Segment, len(run))
+	inputs, bytes := make([]*segment.Segment, len(run)), int64(0)
 	for k, h := range run {
 		inputs[k] = h.Segment
+		bytes += h.Size()
+	}
+	if err := ix.room(bytes); err != nil {
+		return false, err
 	}
 	r, err := segment.Merge(ctx, ix.cfg.Dir, ix.cfg.Seed, inputs)
 	if err != nil {

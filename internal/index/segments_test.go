@@ -542,3 +542,38 @@ func TestMemoryIsGivenBackDuringARebuild(t *testing.T) {
 	require.LessOrEqual(t, kept, 1)
 	ix.requireAll(t, 200)
 }
+
+// What appends lay claim to is theirs: a log that cannot be written poisons, while merging and rebuilding can wait.
+func TestMergeAndRebuildUseOnlyWhatIsToSpare(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	for p := dcb.Position(1); p <= fanIn; p++ {
+		ix.fill(p, p)
+		require.NoError(t, ix.Seal(p))
+	}
+	need := uint64(ix.Stats().SegmentBytes)
+	spare, broken := need-1, error(nil)
+	ix.cfg.Spare = func() (uint64, error) { return spare, broken }
+	merge := func() (bool, error) { return ix.Merge(ctxb) }
+	rebuild := func() (bool, error) {
+		ranges, err := ix.Rebuild(ctxb, func(p dcb.Position) (dcb.Event, error) { return numbered(p), nil })
+		return len(ranges) > 0, err
+	}
+	for _, work := range []func() (bool, error){merge, rebuild} {
+		spare, broken = need-1, nil
+		done, err := work()
+		require.ErrorIs(t, err, dcb.ErrDiskFull)
+		require.False(t, done)
+		spare, broken = need, errors.New("statfs")
+		done, err = work()
+		require.ErrorIs(t, err, broken)
+		require.False(t, done)
+		broken = nil
+		done, err = work()
+		require.NoError(t, err)
+		require.True(t, done)
+		ix.requireAll(t, fanIn)
+
+		ix.view.Load().files.all[0].damaged.Store(true) // for the next one
+		need = uint64(ix.Stats().SegmentBytes)
+	}
+}

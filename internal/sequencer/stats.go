@@ -52,6 +52,12 @@ func (s *Sequencer) Stats() Stats {
 	}
 }
 
+// Spare returns how much of the free space appends and the files of the backlog do not lay claim to, in bytes.
+func (s *Sequencer) Spare() (uint64, error) {
+	free, floor, err := s.gate.look()
+	return free - min(free, floor), err
+}
+
 // Filed tells the sequencer that a checkpoint has taken events of so many bytes off the backlog.
 func (s *Sequencer) Filed(bytes uint64) {
 	s.gate.lagBytes.Add(-bytes)
