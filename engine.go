@@ -385,13 +385,23 @@ func (e *Engine) cleanEnd() error {
 		return err
 	}
 	// The next Open is quicker by what needs not be indexed again. It could do without.
-	if err := e.index.Seal(e.log.Durable()); err != nil {
-		e.logger.Warn("opossum: the index is not sealed up to the head", "error", err)
+	if err := e.sealIndex(); err != nil {
+		e.logger.Warn("opossum: the index is not sealed or not merged at the end", "error", err)
 	}
 	e.disk.Lock()
 	defer e.disk.Unlock()
 	e.disk.state.Clean = recovery.EndOf(e.log.Witness())
 	return ledger.Store(e.dir, e.disk.state)
+}
+
+// sealIndex seals the index at the end. It merges what is small, too: each program that opens the store to append an event leaves a
+// segment more, and has gone before merging in the background comes to it.
+func (e *Engine) sealIndex() error {
+	err := e.index.Seal(e.log.Durable())
+	for merged := err == nil; merged && err == nil; {
+		merged, err = e.index.MergeSmall(context.Background())
+	}
+	return err
 }
 
 // checkpoint makes s durable as Materialized.

@@ -108,3 +108,16 @@ func TestAnOldStoreWithoutAnIndexGetsOne(t *testing.T) {
 		require.EqualValues(t, i+1, last.Position)
 	}
 }
+
+// A program that appends one event and ends, again and again, is never there when merging in the background would begin.
+func TestShortLivesLeaveFewSegments(t *testing.T) {
+	dir := t.TempDir()
+	for n := range Position(40) {
+		e := openStore(t, dir, nil, hooks{})
+		require.EqualValues(t, n+1, appendOK(t, e, nil, event("T")))
+		require.NoError(t, e.Close())
+	}
+	e := openStore(t, dir, nil, hooks{})
+	require.Less(t, e.Metrics().Segments, 20)
+	require.Len(t, readAll(t, e, ByTypes("T"), ReadOptions{}), 40)
+}

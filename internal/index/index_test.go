@@ -308,9 +308,14 @@ func TestPlanMerge(t *testing.T) {
 		{"and only that", append(append(repeat(2, mid), 1, 1), repeat(2, mid)...), 2, 5},
 		{"never beyond what a segment can hold", repeat(fanIn, 1<<30), 0, 0},
 	} {
-		i, j := planMerge(c.sizes)
+		i, j := planMerge(c.sizes, mostMerge)
 		require.Equal(t, [2]int{c.i, c.j}, [2]int{i, j}, c.name)
 	}
+	large, small := repeat(fanIn, smallMerge/fanIn), repeat(fanIn, 2)
+	i, j := planMerge(append(slices.Clone(large), small...), smallMerge)
+	require.Equal(t, [2]int{fanIn, 2 * fanIn}, [2]int{i, j})
+	i, j = planMerge(large, smallMerge)
+	require.Equal(t, i, j)
 }
 
 // However segments come, their number stays small and each position is written a few times.
@@ -322,7 +327,7 @@ func TestMergingKeepsSegmentsFew(t *testing.T) {
 		for range 2000 {
 			n := rapid.Uint64Range(1, most).Draw(t, "size")
 			sizes, total = append(sizes, n), total+n
-			for i, j := planMerge(sizes); i < j; i, j = planMerge(sizes) {
+			for i, j := planMerge(sizes, mostMerge); i < j; i, j = planMerge(sizes, mostMerge) {
 				sum := uint64(0)
 				for _, s := range sizes[i:j] {
 					sum += s

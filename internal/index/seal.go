@@ -86,13 +86,20 @@ func (d *dictionary) sorted(r segment.Range) []*Postings {
 // Merge merges one run of neighbours if there are too many, and reports whether it did. Damaged ones are left out. The merged segment is
 // durable before those that it replaces are removed. The error Is ErrDiskFull if there is less to spare than they take. For one
 // goroutine at a time, which may not be in Rebuild.
-func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
+func (ix *Index) Merge(ctx context.Context) (merged bool, err error) { return ix.merge(ctx, mostMerge) }
+
+// MergeSmall is Merge, but of runs that together have few positions, so that it does not take long.
+func (ix *Index) MergeSmall(ctx context.Context) (merged bool, err error) {
+	return ix.merge(ctx, smallMerge)
+}
+
+func (ix *Index) merge(ctx context.Context, most uint64) (merged bool, err error) {
 	files, err := ix.acquireFiles()
 	if err != nil {
 		return false, err
 	}
 	defer files.release()
-	run := mergeable(files.all)
+	run := mergeable(files.all, most)
 	if len(run) == 0 {
 		return false, nil
 	}
@@ -126,9 +133,9 @@ func (ix *Index) Merge(ctx context.Context) (merged bool, err error) {
 	return true, errors.Join(errs...)
 }
 
-// mergeable returns the run of neighbours that should be merged next, none if there is nothing to do. It does not reach over a damaged
+// mergeable returns the run of neighbours that should be merged next, of less than most positions; none if there is nothing to do. It does not reach over a damaged
 // segment, which cannot be merged before it is rebuilt.
-func mergeable(all []*held) []*held {
+func mergeable(all []*held, most uint64) []*held {
 	for len(all) > 0 {
 		n := slices.IndexFunc(all, func(h *held) bool { return h.damaged.Load() })
 		if n < 0 {
@@ -138,7 +145,7 @@ func mergeable(all []*held) []*held {
 		for i, h := range all[:n] {
 			sizes[i] = uint64(h.Range().Last-h.Range().First) + 1
 		}
-		if i, j := planMerge(sizes); i < j {
+		if i, j := planMerge(sizes, most); i < j {
 			return all[i:j]
 		}
 		all = all[min(n+1, len(all)):]
@@ -147,16 +154,18 @@ func mergeable(all []*held) []*held {
 }
 
 const (
-	fanIn     = 8   // neighbours of one tier that are merged into one of the next
-	tierZero  = 512 // positions: smaller segments are all of the lowest tier, in which writing often costs little
-	mostMerge = 1 << 32
+	fanIn    = 8   // neighbours of one tier that are merged into one of the next
+	tierZero = 512 // positions: smaller segments are all of the lowest tier, in which writing often costs little
+
+	mostMerge  = 1 << 32 // positions: more do not fit into a segment
+	smallMerge = 1 << 16
 )
 
 // planMerge returns the run [i, j) of neighbours to be merged, given the number of positions of each segment; i == j if there is
-// nothing to do. Tiers fall from the oldest segment to the newest: one that is larger than what stands before it takes that in. And there are
+// nothing to do. A run of most positions or more is left alone. Tiers fall from the oldest segment to the newest: one that is larger than what stands before it takes that in. And there are
 // fewer than fanIn of each: then they become one of the next tier. So each position is written about once for every tier, and
 // the number of segments grows with the logarithm of that of positions.
-func planMerge(sizes []uint64) (i, j int) {
+func planMerge(sizes []uint64, most uint64) (i, j int) {
 	// run moves i from j-1 on to the left as long as like accepts the tier, and says what the run would have.
 	run := func(like func(left, right int) bool) (positions uint64) {
 		positions = sizes[j-1]
@@ -166,12 +175,12 @@ func planMerge(sizes []uint64) (i, j int) {
 		return positions
 	}
 	for j = len(sizes); j > 0; j-- {
-		if n := run(func(left, right int) bool { return left < right }); j-i > 1 && n < mostMerge {
+		if n := run(func(left, right int) bool { return left < right }); j-i > 1 && n < most {
 			return i, j
 		}
 	}
 	for j = len(sizes); j > 0; j = i {
-		if n := run(func(left, right int) bool { return left == right }); j-i >= fanIn && n < mostMerge {
+		if n := run(func(left, right int) bool { return left == right }); j-i >= fanIn && n < most {
 			return i, j
 		}
 	}
