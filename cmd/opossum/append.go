@@ -49,7 +49,7 @@ The first bad line ends the command. The error names the line and what was appen
 			if err := f.check(cmd.Flags()); err != nil {
 				return err
 			}
-			return a.withStore(cmd, createAbsent, func(ctx context.Context, e *opossum.Engine) error {
+			return a.withOwnStore(cmd, func(ctx context.Context, e *opossum.Engine) error {
 				p := &appender{ctx: ctx, engine: e, flags: &f, out: cmd.OutOrStdout(), json: a.json}
 				return p.explained(p.run(readEvents(ctx, files, cmd.InOrStdin())))
 			})

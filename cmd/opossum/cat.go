@@ -24,7 +24,7 @@ still in the log. With --json it is one line, as read prints it.`,
 			if err != nil || n == 0 {
 				return usagef("%q is no position: positions are whole numbers from 1 on", args[0])
 			}
-			return a.withStore(cmd, refuseAbsent, func(ctx context.Context, e *opossum.Engine) error {
+			return a.withReader(cmd, func(ctx context.Context, e *opossum.Engine) error {
 				ev, err := eventAt(ctx, e, opossum.Position(n))
 				if err != nil {
 					return err

@@ -14,7 +14,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"opossum"
 )
@@ -222,21 +221,11 @@ func (d *demo) recover(ctx context.Context) (err error) {
 
 // progress returns a bar on standard error, or one that shows nothing where nobody would see it move.
 func (d *demo) progress(total int, what string) *progressbar.ProgressBar {
-	const redraw = 100 * time.Millisecond
-	f, ok := d.stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(d.stderr) {
 		return progressbar.DefaultSilent(int64(total))
 	}
-	return progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(f),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionSetWidth(40),
-		progressbar.OptionThrottle(redraw),
-		progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("events"),
-		progressbar.OptionClearOnFinish(),
-	)
+	return newBar(d.stderr, int64(total), what,
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"))
 }
 
 // firstError returns the first error that is one.

@@ -28,7 +28,7 @@ leaves it behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			go dieWith(cmd.InOrStdin())
-			return a.withStore(cmd, refuseAbsent, func(ctx context.Context, e *opossum.Engine) error {
+			return a.withOwnStore(cmd, func(ctx context.Context, e *opossum.Engine) error {
 				return runTerms(ctx, e, events, writers, cmd.OutOrStdout())
 			})
 		},

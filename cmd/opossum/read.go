@@ -33,7 +33,7 @@ position.`,
   opossum read --dir demo-data --match type=CourseCreated --last`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withStore(cmd, refuseAbsent, func(ctx context.Context, e *opossum.Engine) error {
+			return a.withReader(cmd, func(ctx context.Context, e *opossum.Engine) error {
 				p := newPrinter(cmd.OutOrStdout(), a.json)
 				err := p.all(f.events(ctx, e))
 				if errors.Is(err, context.Canceled) {

@@ -29,8 +29,9 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "opossum",
 		Short: "An embeddable event store with Dynamic Consistency Boundaries",
-		Long: "opossum appends events to a store, reads them, and shows what a store is made of.\n\n" +
-			"A store is a directory, named by --dir or " + dirVariable + ". One process owns it at a time.\n" +
+		Long: "opossum appends events to a store, reads them, shows what a store is made of, and mends it on a bad day.\n\n" +
+			"A store is a directory, named by --dir or " + dirVariable + ". One process owns it at a time: append and demo do. read, tail, cat and\n" +
+			"stat work beside an owner and never change anything. verify, repair and rebuild-index need a store at rest.\n" +
 			"Output is text for people, or JSON for programs with --json. Errors go to standard error.\n\n" + statusHelp,
 		Example:       "  opossum demo --events 1000\n  opossum read --dir demo-data --match tag=course:t1-7",
 		SilenceUsage:  true, // an error is one line; the help is there for those who ask
@@ -43,7 +44,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.dir, "dir", "", "directory of the store (default: $"+dirVariable+")")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs instead of text for people")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newAppend(a), newRead(a), newTail(a), newCat(a), newStat(a), newDemo(a), newDemoChild(a), newQueryTopic())
+	root.AddCommand(newAppend(a), newRead(a), newTail(a), newCat(a), newStat(a), newVerify(a), newRepair(a), newRebuildIndex(a), newDemo(a), newDemoChild(a), newQueryTopic())
 	addCobraCommands(root)
 	markErrors(root)
 	return root
@@ -75,45 +76,63 @@ func (a *app) storeDir() (string, error) {
 	return "", usagef("no store named: give --dir DIRECTORY or set %s", dirVariable)
 }
 
-// absence says what a command does with a store that does not exist.
-type absence bool
+// existingStore returns the directory of a store that has to be there.
+func (a *app) existingStore() (string, error) {
+	dir, err := a.storeDir()
+	if err != nil {
+		return "", err
+	}
+	return dir, requireStore(dir)
+}
 
-const (
-	refuseAbsent absence = false // the command only looks: a mistyped name must not leave an empty store behind
-	createAbsent absence = true
-)
-
-// withStore opens the store, runs f and closes the store again. An error of closing counts if f had none.
-func (a *app) withStore(cmd *cobra.Command, absent absence, f func(context.Context, *opossum.Engine) error) (err error) {
+// withOwnStore owns the store while f runs. It is created if it does not exist.
+func (a *app) withOwnStore(cmd *cobra.Command, f func(context.Context, *opossum.Engine) error) error {
 	dir, err := a.storeDir()
 	if err != nil {
 		return err
-	}
-	if absent == refuseAbsent {
-		if err := requireStore(dir); err != nil {
-			return err
-		}
 	}
 	e, err := openStore(dir, cmd.ErrOrStderr(), slog.LevelWarn)
 	if err != nil {
 		return err
 	}
+	return use(cmd.Context(), e, f)
+}
+
+// withReader shows the store to f as it is, beside an owner or without one. Nothing is locked, created or changed: a mistyped name
+// leaves no empty store behind.
+func (a *app) withReader(cmd *cobra.Command, f func(context.Context, *opossum.Engine) error) error {
+	dir, err := a.existingStore()
+	if err != nil {
+		return err
+	}
+	e, err := opossum.Open(dir, &opossum.Options{ReadOnly: true, Logger: logTo(cmd.ErrOrStderr(), slog.LevelWarn)})
+	if err != nil {
+		return err
+	}
+	return use(cmd.Context(), e, f)
+}
+
+// use runs f with an engine, and closes it. An error of closing counts if f had none.
+func use(ctx context.Context, e *opossum.Engine, f func(context.Context, *opossum.Engine) error) (err error) {
 	defer func() {
 		if closing := e.Close(); err == nil {
 			err = closing
 		}
 	}()
-	return f(cmd.Context(), e)
+	return f(ctx, e)
 }
 
-// openStore opens dir with the engine's defaults; what the engine has to say from level on goes to stderr.
+// openStore owns dir with the engine's defaults; what the engine has to say from level on goes to stderr.
 func openStore(dir string, stderr io.Writer, level slog.Level) (*opossum.Engine, error) {
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	return opossum.Open(dir, &opossum.Options{Logger: logger})
+	return opossum.Open(dir, &opossum.Options{Logger: logTo(stderr, level)})
 }
 
-// requireStore refuses a directory in which opening would create a store. Whether one that holds something holds a
-// store is for the engine to judge, which knows damage from absence.
+func logTo(stderr io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// requireStore says in plain words that there is nothing at all. Whether a directory that holds something holds a store is for the
+// engine to judge, which knows damage from absence.
 func requireStore(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {

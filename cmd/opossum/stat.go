@@ -10,32 +10,35 @@ import (
 	"opossum"
 )
 
-// storeStat is what `stat` knows about a store.
+// storeStat is what `stat` knows about a store: what the disk tells. What an owner is doing is known to its own metrics only.
 type storeStat struct {
-	Dir          string                 `json:"dir"`
-	StoreID      string                 `json:"storeId"`
-	Epoch        uint64                 `json:"epoch"`
-	Head         opossum.Position       `json:"head"`
-	Materialized opossum.Position       `json:"materialized"`
-	Lag          opossum.Position       `json:"lag"`
-	Recovery     opossum.RecoveryReport `json:"recovery"`
-	Disk         storeUse               `json:"disk"`
-	Metrics      map[string]any         `json:"metrics"`
-
-	metrics []metric // the same in order
+	Dir          string           `json:"dir"`
+	StoreID      string           `json:"storeId"`
+	Epoch        uint64           `json:"epoch"`
+	Head         opossum.Position `json:"head"`
+	Indexed      opossum.Position `json:"indexed"`
+	Materialized opossum.Position `json:"materialized"`
+	Lag          opossum.Position `json:"lag"`
+	Generations  int              `json:"generations"`
+	Segments     int              `json:"segments"`
+	SegmentBytes int64            `json:"segmentBytes"`
+	Disk         storeUse         `json:"disk"`
 }
 
 func newStat(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stat",
 		Short: "Show what a store is made of",
-		Long: `stat opens the store and shows its positions, what opening it had to recover, its sizes on disk, and the engine's
-metrics, which begin with the opening. The lag is the number of events that are durable in the log and not yet files;
-filing them goes on while the store is open.`,
+		Long: `stat shows the positions of the store, its parts, and their sizes on disk. The head is the last event; up to indexed the
+index is on disk; up to materialized every event is durably a file of its own. The lag is the number of events that are
+durable in the log and not yet files.
+
+It works beside an owner, and shows what is on disk. How many appends the owner has taken, how large its groups are, whether it
+stalls: that is in no file, but only in the process itself, which asks Engine.Metrics.`,
 		Example: "  opossum stat --dir demo-data\n  opossum stat --dir demo-data --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withStore(cmd, refuseAbsent, func(_ context.Context, e *opossum.Engine) error {
+			return a.withReader(cmd, func(_ context.Context, e *opossum.Engine) error {
 				st, err := statStore(e)
 				if err != nil {
 					return err
@@ -51,33 +54,40 @@ filing them goes on while the store is open.`,
 }
 
 func statStore(e *opossum.Engine) (storeStat, error) {
+	m := e.Metrics()
 	st := storeStat{
-		Dir:          e.Dir(),
-		StoreID:      e.StoreID(),
-		Epoch:        e.Recovery().Epoch,
-		Materialized: e.Materialized(), // before the head, which it never passes
-		Head:         e.Head(),
-		Recovery:     e.Recovery(),
-		metrics:      metricsOf(e.Metrics()),
+		Dir:     e.Dir(),
+		StoreID: e.StoreID(),
+		Epoch:   e.Recovery().Epoch,
+		// Read one after the other while an owner may go on, and in order all the same.
+		Head:         max(m.Visible, m.Indexed, m.Materialized),
+		Indexed:      max(m.Indexed, m.Materialized),
+		Materialized: m.Materialized,
+		Generations:  m.Generations,
+		Segments:     m.Segments,
+		SegmentBytes: m.SegmentBytes,
 	}
 	st.Lag = st.Head - st.Materialized
-	st.Metrics = metricsJSON(st.metrics)
 	var err error
 	st.Disk, err = measureStore(st.Dir)
 	return st, err
 }
 
 func (st storeStat) text() string {
+	parts := []labelled{
+		{"log", counted(st.Generations, "generation")},
+		{"index", fmt.Sprintf("%s, %s", counted(st.Segments, "segment"), bytesText(st.SegmentBytes))},
+	}
 	return aligned(
 		section{"Store " + st.Dir, []labelled{
 			{"id", st.StoreID},
 			{"epoch", comma(st.Epoch)},
 			{"head", comma(st.Head)},
+			{"indexed", comma(st.Indexed)},
 			{"materialized", comma(st.Materialized)},
 			{"lag", comma(st.Lag)},
-			{"recovery", fmt.Sprint(st.Recovery)},
 		}},
+		section{"In use", parts},
 		section{"On disk", st.Disk.lines()},
-		section{"Since it was opened", metricsLines(st.metrics)},
 	)
 }

@@ -14,6 +14,7 @@ const (
 	exitError       = 1
 	exitUsage       = 2
 	exitCondition   = 3
+	exitDamaged     = 4
 	exitInterrupted = 128 + int(syscall.SIGINT)
 	exitClosedPipe  = 128 + int(syscall.SIGPIPE)
 )
@@ -24,6 +25,7 @@ const statusHelp = `Exit status:
   1    an error
   2    the command line is wrong; nothing was done
   3    the condition of an append failed; nothing was appended
+  4    the store is damaged: verify found it, another command met it, or a repair would lose events and has no --accept-loss
   130  interrupted
   141  nobody reads the output any more`
 
@@ -38,6 +40,8 @@ func statusOf(err error) int {
 		return exitClosedPipe
 	case errors.Is(err, opossum.ErrConditionFailed), errors.Is(err, opossum.ErrAlreadyExists):
 		return exitCondition
+	case errors.Is(err, opossum.ErrCorrupt):
+		return exitDamaged
 	case isUsage(err):
 		return exitUsage
 	default:

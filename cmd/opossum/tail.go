@@ -30,7 +30,7 @@ read.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.from = cmd.Flags().Changed("after")
-			return a.withStore(cmd, refuseAbsent, func(ctx context.Context, e *opossum.Engine) error {
+			return a.withReader(cmd, func(ctx context.Context, e *opossum.Engine) error {
 				err := f.follow(ctx, e, newPrinter(cmd.OutOrStdout(), a.json))
 				if errors.Is(err, context.Canceled) {
 					return nil

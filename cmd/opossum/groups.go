@@ -1,0 +1,23 @@
+package main
+
+import (
+	"fmt"
+
+	"opossum"
+)
+
+// groupSizes says how many appends shared a write and a sync of the log.
+type groupSizes struct {
+	Groups  uint64  `json:"groups"`
+	Syncs   uint64  `json:"syncs"`
+	Mean    float64 `json:"mean"`
+	Largest uint64  `json:"largest"`
+}
+
+func groupSizesOf(m opossum.Metrics) groupSizes {
+	return groupSizes{m.Groups, m.Syncs, float64(m.Appends) / float64(max(m.Groups, 1)), m.GroupMost}
+}
+
+func (g groupSizes) text() string {
+	return fmt.Sprintf("%.1f appends on average, %d at most; %s, %s", g.Mean, g.Largest, counted(g.Groups, "group"), counted(g.Syncs, "sync"))
+}
