@@ -48,7 +48,8 @@ func scripts(dir string) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"begin": begin, "finish": finish, "status": status, "ordinary": ordinary, "replace": replace,
+			"begin": begin, "feed": feed, "await": await, "finish": finish,
+			"status": status, "ordinary": ordinary, "replace": replace,
 		},
 	}
 }
