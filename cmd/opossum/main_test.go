@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"go.uber.org/goleak"
+
+	"opossum"
 )
 
 func TestMain(m *testing.M) {
@@ -49,7 +52,7 @@ func scripts(dir string) testscript.Params {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"begin": begin, "feed": feed, "await": await, "finish": finish,
-			"status": status, "ordinary": ordinary, "replace": replace,
+			"status": status, "ordinary": ordinary, "replace": replace, "file": file,
 		},
 	}
 }
@@ -112,4 +115,15 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		}
 	}
 	assert.True(t, slices.ContainsFunc(all, func(c *cobra.Command) bool { return c.CommandPath() == "opossum completion bash" }))
+}
+
+// file is the script command `file DIR`: it opens the store until each of its events is a file.
+func file(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: file DIR")
+	}
+	e, err := opossum.Open(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	ts.Check(e.WaitMaterialized(context.Background(), e.Head()))
+	ts.Check(e.Close())
 }

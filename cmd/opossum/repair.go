@@ -64,7 +64,7 @@ func (r *repairs) forPeople() error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(r.out, r.planText(plan)); err != nil {
+	if _, err := io.WriteString(r.out, planText(plan)); err != nil {
 		return err
 	}
 	if r.flags.dryRun || len(plan.Steps)+len(plan.Lost) == 0 {
@@ -105,7 +105,7 @@ func (r *repairs) consent(report opossum.RepairReport, err error) error {
 	return &reworded{"acknowledged events would be lost: look for copies of them first; --accept-loss gives them up", opossum.ErrCorrupt}
 }
 
-func (r *repairs) planText(plan opossum.RepairReport) string {
+func planText(plan opossum.RepairReport) string {
 	if len(plan.Steps)+len(plan.Lost) == 0 {
 		return fmt.Sprintf("Nothing to repair: the store ends at position %d.\n", plan.Head)
 	}
@@ -117,11 +117,7 @@ func (r *repairs) planText(plan opossum.RepairReport) string {
 	if len(plan.Steps) == 0 {
 		b.WriteString("  nothing, without consent to losses\n")
 	}
-	title := "Would be lost"
-	if r.flags.acceptLoss {
-		title = "Lost"
-	}
-	writeLosses(&b, title, plan.Lost)
+	writeLosses(&b, "Would be lost", plan.Lost)
 	return b.String()
 }
 

@@ -29,6 +29,7 @@ func TestStatusOf(t *testing.T) {
 		{ran(&opossum.ConditionFailedError{Position: 1}), exitCondition},
 		{ran(&opossum.ConditionFailedError{Position: 1, Exists: true}), exitCondition},
 		{ran(&reworded{"condition failed", opossum.ErrConditionFailed}), exitCondition},
+		{ran(&opossum.CorruptError{File: "f"}), exitDamaged},
 		{ran(context.Canceled), exitInterrupted},
 		{ran(&reworded{"after 3 events", context.Canceled}), exitInterrupted},
 		{ran(fmt.Errorf("%w: %w", context.Canceled, opossum.ErrOutcomeUnknown)), exitInterrupted},
@@ -36,7 +37,7 @@ func TestStatusOf(t *testing.T) {
 	} {
 		require.Equal(t, c.want, statusOf(c.err), "%v", c.err)
 	}
-	for _, status := range []int{0, exitError, exitUsage, exitCondition, exitInterrupted, exitClosedPipe} {
+	for _, status := range []int{0, exitError, exitUsage, exitCondition, exitDamaged, exitInterrupted, exitClosedPipe} {
 		require.Regexp(t, `(?m)^  `+strconv.Itoa(status)+` +\w`, newRoot().Long, "statuses are documented")
 	}
 }
