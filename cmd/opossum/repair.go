@@ -97,12 +97,18 @@ func (r *repairs) repair(dryRun bool) (opossum.RepairReport, error) {
 	return report, restError(err, "repair", interrupted)
 }
 
-// consent words the error for losses without consent, which a dry run does not have, and returns any other as it is.
+// consent says of losses without consent what can be done. A dry run has no error of its own for them.
 func (r *repairs) consent(report opossum.RepairReport, err error) error {
-	if len(report.Lost) == 0 || r.flags.acceptLoss || err != nil && !errors.Is(err, opossum.ErrCorrupt) {
+	const advice = "look for copies of them first; --accept-loss gives them up"
+	switch {
+	case len(report.Lost) == 0 || r.flags.acceptLoss:
 		return err
+	case err == nil:
+		return &reworded{"acknowledged events would be lost: " + advice, opossum.ErrCorrupt}
+	case errors.Is(err, opossum.ErrCorrupt):
+		return fmt.Errorf("%w; %s", err, advice)
 	}
-	return &reworded{"acknowledged events would be lost: look for copies of them first; --accept-loss gives them up", opossum.ErrCorrupt}
+	return err
 }
 
 func planText(plan opossum.RepairReport) string {
