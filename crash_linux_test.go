@@ -3,46 +3,20 @@ package opossum
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"opossum/internal/testmount"
 	"opossum/recovery"
 )
-
-// privateMounts runs the test again in a process with mounts of its own, and reports whether this is that process. Where not
-// even root may have them, the test fails; an ordinary user of a system that forbids user namespaces is let off.
-func privateMounts(t *testing.T) bool {
-	t.Helper()
-	const env = "OPOSSUM_TEST_PRIVATE_MOUNTS"
-	if os.Getenv(env) != "" {
-		require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1")
-	cmd.Env = append(os.Environ(), env+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if root := os.Getuid() == 0; !root {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if _, ended := err.(*exec.ExitError); err != nil && !ended && os.Getuid() != 0 && os.Getenv("CI") == "" { // CI must prove it
-		t.Skipf("this user may not have mounts of its own: %v", err)
-	}
-	require.NoError(t, err, "%s", out)
-	return false
-}
 
 // Event files on a disk that is full: appends are refused, nothing acknowledged is lost, closing and opening work, and with
 // room everything goes on.
 func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) {
-	if !privateMounts(t) {
+	if !testmount.Private(t) {
 		return
 	}
 	dir := filepath.Join(t.TempDir(), "store")
@@ -51,8 +25,7 @@ func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) 
 	require.NoError(t, err)
 	require.NoError(t, e.Close())
 	events := filepath.Join(dir, recovery.EventsDir)
-	require.NoError(t, unix.Mount("tmpfs", events, "tmpfs", 0, "size=64k"))
-	t.Cleanup(func() { require.NoError(t, unix.Unmount(events, unix.MNT_DETACH)) })
+	testmount.Tmpfs(t, events, "size=64k", 0)
 
 	id, acked := uint64(idsPerWriter), []SequencedEvent(nil)
 	fill := func(e *Engine) (err error) { // until an append is refused
@@ -84,7 +57,7 @@ func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) 
 			require.NoError(t, e.Close())
 		}
 	}
-	require.NoError(t, unix.Mount("tmpfs", events, "tmpfs", unix.MS_REMOUNT, "size=512m"))
+	testmount.Tmpfs(t, events, "size=512m", 0)
 	ctx, cancel := context.WithTimeout(ctxb, testPatience)
 	defer cancel()
 	require.NoError(t, e.WaitMaterialized(ctx, e.Head()))
@@ -104,10 +77,13 @@ func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) 
 
 // A file system that cannot be written to at all, as a backup or an image is mounted: a store is read as it is.
 func TestAReadOnlyEngineOnAReadOnlyFileSystem(t *testing.T) {
-	if !privateMounts(t) {
+	if !testmount.Private(t) {
 		return
 	}
 	e := openStore(t, t.TempDir(), nil, hooks{})
+	resume, err := e.PauseFiling(ctxb) // an event file would vouch for the end
+	require.NoError(t, err)
+	defer resume()
 	appendOK(t, e, nil, event("T"), event("T"))
 	appendOK(t, e, nil, event("T"))
 	torn := copyStore(t, e)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"opossum/internal/durable"
 	"opossum/internal/eventfile"
 	"opossum/internal/follower"
 	"opossum/internal/index"
@@ -223,7 +224,7 @@ func makeDir(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return recovery.SyncDir(parent)
+	return durable.Dir(parent)
 }
 
 // checkForeign refuses a directory of other things before anything is put into it.

@@ -18,7 +18,7 @@ import (
 // layers is the house, from the ground up: a package imports only packages on earlier lines, never a sibling.
 // ARCHITECTURE.md draws the same picture.
 var layers = []string{
-	"dcb",
+	"dcb internal/durable internal/testmount",
 	"internal/codec internal/segment",
 	"wal ledger internal/index internal/eventfile",
 	"internal/sequencer internal/follower materializer query recovery",

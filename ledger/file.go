@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 
 	"opossum/dcb"
+	"opossum/internal/durable"
 )
 
 const (
@@ -143,7 +143,7 @@ func Store(dir string, s State) (err error) {
 	if err := os.Rename(temp, filepath.Join(dir, FileName)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return durable.Dir(dir)
 }
 
 // RemoveTemp removes what a Store left behind whose process died; it reports whether there was something.
@@ -153,16 +153,4 @@ func RemoveTemp(dir string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// syncDir makes the names in a directory durable. Windows has no such call; the README says what is not promised there.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"opossum/dcb"
+	"opossum/internal/durable"
 	"opossum/internal/eventfile"
 	"opossum/ledger"
 	"opossum/wal"
@@ -148,7 +148,7 @@ func writeDurably(path string, b []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return errors.Join(SyncDir(filepath.Dir(path)), SyncDir(filepath.Dir(filepath.Dir(path))))
+	return errors.Join(durable.Dir(filepath.Dir(path)), durable.Dir(filepath.Dir(filepath.Dir(path))))
 }
 
 // create makes the log of a new store; what an unfinished creation left is removed first.
@@ -224,16 +224,4 @@ func (o *Opened) tidy(dir, walDir string, p Plan, files *eventfile.Store) error 
 	}
 	_, err := files.RemoveTemp()
 	return err
-}
-
-// SyncDir makes the names in a directory durable. Windows has no such call; the README says what is not promised there.
-func SyncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"opossum/internal/durable"
 )
 
 // quarantine is where a repair puts what it replaces and removes, in the same tree as in the store.
@@ -57,7 +59,7 @@ func mkdirDurably(path, base string) error {
 	} else if err != nil {
 		return err
 	}
-	return SyncDir(filepath.Dir(path))
+	return durable.Dir(filepath.Dir(path))
 }
 
 // keep copies a file, durably, unless an equal copy is there from a repair that was interrupted. What is no regular file is moved.
@@ -85,7 +87,7 @@ func (q quarantine) keep(path string) error {
 		return err
 	}
 	q.kept[path] = to
-	return SyncDir(filepath.Dir(to))
+	return durable.Dir(filepath.Dir(to))
 }
 
 // move moves a file or directory, durably. One that is not there has been moved before.
@@ -100,7 +102,7 @@ func (q quarantine) move(path string) error {
 	if err := os.Rename(path, to); err != nil {
 		return err
 	}
-	return errors.Join(SyncDir(filepath.Dir(to)), SyncDir(filepath.Dir(path)))
+	return errors.Join(durable.Dir(filepath.Dir(to)), durable.Dir(filepath.Dir(path)))
 }
 
 // finish gives what was put aside its final name, by the time, and returns it; empty if nothing was put aside.
@@ -121,7 +123,7 @@ func (q quarantine) finish(now time.Time) (string, error) {
 	if err := os.Rename(q.dir, to); err != nil {
 		return "", err
 	}
-	return to, SyncDir(filepath.Dir(to))
+	return to, durable.Dir(filepath.Dir(to))
 }
 
 // ifPresent drops the error that there is no such file.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"opossum/dcb"
+	"opossum/internal/durable"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/internal/segment"
@@ -72,7 +73,7 @@ func (r *RebuildReport) rebuild(ctx context.Context, m *meter) error {
 	if len(remove) == 0 {
 		return nil
 	}
-	return SyncDir(dir)
+	return durable.Dir(dir)
 }
 
 // fetchFiled returns the event of a file, and nothing else.

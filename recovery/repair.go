@@ -13,6 +13,7 @@ import (
 
 	"opossum/dcb"
 	"opossum/internal/codec"
+	"opossum/internal/durable"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/internal/segment"
@@ -318,7 +319,7 @@ func (r *repairer) tidy(ctx context.Context) error {
 		return err
 	}
 	if len(r.plan.drop) > 0 { // what was given up must not come back
-		if err := SyncDir(r.s.log.dir); err != nil {
+		if err := durable.Dir(r.s.log.dir); err != nil {
 			return err
 		}
 	}

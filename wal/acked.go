@@ -11,6 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"opossum/dcb"
+	"opossum/internal/durable"
 )
 
 // Acked is the newest durable place that the log remembered outside itself, in the file ACKED: written after each sync
@@ -103,7 +104,7 @@ func WriteAcked(dir string, id StoreID, a Acked) error {
 	if err := os.Rename(temp, AckedPath(dir)); err != nil {
 		return fmt.Errorf("wal: write witness: %w", err)
 	}
-	return syncDir(dir)
+	return durable.Dir(dir)
 }
 
 func writeSynced(path string, b []byte) error {

@@ -15,6 +15,7 @@ import (
 	tidwall "github.com/tidwall/wal"
 
 	"opossum/dcb"
+	"opossum/internal/durable"
 )
 
 const (
@@ -148,7 +149,7 @@ func BuildGeneration(dir string, id StoreID, gen uint64, now time.Time, link *Li
 	if err := os.Rename(temp, final); err != nil {
 		return Built{}, fmt.Errorf("wal: publish generation %d: %w", gen, err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.Dir(dir); err != nil {
 		return Built{}, errors.Join(fmt.Errorf("wal: publish generation %d: %w", gen, err), RemoveGeneration(dir, gen))
 	}
 	return b, nil
@@ -183,7 +184,7 @@ func writeGeneration(path string, id StoreID, gen uint64, now time.Time, link *L
 	if err := g.file.Sync(); err != nil {
 		return Built{}, err
 	}
-	return b, syncDir(path)
+	return b, durable.Dir(path)
 }
 
 // generation is an open generation: tidwall's log to write with, and our own descriptor to sync and read with. The

@@ -48,12 +48,3 @@ func settleFrom(f *os.File, off int64) error {
 	}
 	return nil
 }
-
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

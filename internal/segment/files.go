@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,16 +114,4 @@ func Cover(ranges []Range) (chosen, superseded []Range) {
 	}
 	slices.SortFunc(superseded, compareRanges)
 	return chosen, superseded
-}
-
-// syncDir makes the names in a directory durable. Windows has no such call.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

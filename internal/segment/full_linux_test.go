@@ -3,48 +3,21 @@ package segment
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
+
+	"opossum/internal/testmount"
 )
 
-// privateMounts runs the test again in a process with mounts of its own, and reports whether this is that process. Where not
-// even root may have them, the test fails; an ordinary user of a system that forbids user namespaces is let off.
-func privateMounts(t *testing.T) bool {
-	t.Helper()
-	const env = "OPOSSUM_TEST_PRIVATE_MOUNTS"
-	if os.Getenv(env) != "" {
-		require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1")
-	cmd.Env = append(os.Environ(), env+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if root := os.Getuid() == 0; !root {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if _, ended := err.(*exec.ExitError); err != nil && !ended && os.Getuid() != 0 && os.Getenv("CI") == "" { // CI must prove it
-		t.Skipf("this user may not have mounts of its own: %v", err)
-	}
-	require.NoError(t, err, "%s", out)
-	return false
-}
-
 func TestAFullDiskLeavesNoFile(t *testing.T) {
-	if !privateMounts(t) {
+	if !testmount.Private(t) {
 		return
 	}
 	disk := filepath.Join(t.TempDir(), "small")
-	require.NoError(t, os.Mkdir(disk, 0o755))
-	require.NoError(t, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=256k"))
-	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+	testmount.Tmpfs(t, disk, "size=256k", 0)
 	dir := filepath.Join(disk, "index")
 
 	begin := func(r Range, m model) (*Builder, error) {

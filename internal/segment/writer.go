@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"opossum/internal/durable"
 )
 
 const bufferBytes = 64 * blockBytes
@@ -89,7 +91,7 @@ func (w *writer) publish() error {
 	}
 	w.f = nil
 	// The directory itself may be new; where it is not, its parent has nothing to write.
-	return errors.Join(syncDir(w.dir), syncDir(filepath.Dir(w.dir)))
+	return errors.Join(durable.Dir(w.dir), durable.Dir(filepath.Dir(w.dir)))
 }
 
 // abort removes the file unless it has been published.

@@ -1,0 +1,2 @@
+// Package testmount gives tests small file systems of their own. Only tests import it.
+package testmount
