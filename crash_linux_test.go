@@ -86,11 +86,16 @@ func TestAReadOnlyEngineOnAReadOnlyFileSystem(t *testing.T) {
 	defer resume()
 	appendOK(t, e, nil, event("T"), event("T"))
 	appendOK(t, e, nil, event("T"))
-	torn := copyStore(t, e)
+	copied := func() (dir string) {
+		dir = filepath.Join(t.TempDir(), "copy")
+		require.NoError(t, os.CopyFS(dir, os.DirFS(e.dir)))
+		return dir
+	}
+	torn := copied()
 	w := e.log.Witness()
 	require.NoError(t, os.Remove(filepath.Join(torn, recovery.WALDir, "ACKED"))) // nobody vouches for the end
 	require.NoError(t, os.Truncate(generationFile(torn, w.Gen), w.End-1))
-	whole := copyStore(t, e)
+	whole := copied()
 	require.NoError(t, os.Remove(filepath.Join(whole, recovery.WALDir, "ACKED")))
 	for dir, want := range map[string]int{whole: 3, torn: 2} {
 		require.NoError(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))

@@ -267,7 +267,7 @@ func copyStore(t testing.TB, e *Engine) string {
 	require.NoError(t, err)
 	defer resume()
 	to := filepath.Join(t.TempDir(), "copy")
-	for _, name := range []string{"ledger.json", "wal", "events", "LOCK"} {
+	for _, name := range []string{"ledger.json", "wal", "events", "index", "LOCK"} {
 		from := filepath.Join(e.Dir(), name)
 		err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
