@@ -81,6 +81,7 @@ type fixture struct {
 	walDir string
 	files  *eventfile.Store
 	id     wal.StoreID
+	salt   string // if set, bodies are not those of event
 }
 
 // newFixture creates a store the way Open does.
@@ -127,7 +128,11 @@ func event(p dcb.Position) dcb.Event {
 func (f *fixture) bodies(first, last dcb.Position) [][]byte {
 	var out [][]byte
 	for p := first; p <= last; p++ {
-		b := codec.AppendRecord(nil, event(p))
+		e := event(p)
+		if f.salt != "" {
+			e.Data = []byte(f.salt)
+		}
+		b := codec.AppendRecord(nil, e)
 		codec.Stamp(b, f.id.Seed(), p)
 		out = append(out, b)
 	}

@@ -144,8 +144,14 @@ func TestRepairBringsBackWhatIsIntactSomewhere(t *testing.T) {
 		"rot in the link":                            func(f *fixture) { f.flip(f.path(3), 120) },
 		"rot in the header of a generation":          func(f *fixture) { f.flip(f.path(2), 50) },
 		"rot in the header of the unused generation": func(f *fixture) { f.flip(f.path(4), 50) },
-		"a lost tail that is filed":                  func(f *fixture) { f.file(7, 9); f.put(f.path(3), f.get(f.path(3))[:300]) },
-		"a missing generation that is filed":         func(f *fixture) { f.file(6, 6); f.remove(filepath.Dir(f.path(2))) },
+		"rot in the tail, all of which is filed": func(f *fixture) {
+			f.file(6, 9)
+			f.indexed(7, 9)
+			f.ledger(func(l *ledger.State) { l.Materialized = 9 })
+			f.rotFrame(3, 0)
+		},
+		"a lost tail that is filed":          func(f *fixture) { f.file(7, 9); f.put(f.path(3), f.get(f.path(3))[:300]) },
+		"a missing generation that is filed": func(f *fixture) { f.file(6, 6); f.remove(filepath.Dir(f.path(2))) },
 		"a missing log, everything filed": func(f *fixture) {
 			f.file(6, 9)
 			f.remove(f.path(1))
@@ -194,6 +200,11 @@ func TestRepairBringsBackWhatIsIntactSomewhere(t *testing.T) {
 			f := ward(t)
 			do(f)
 			before := tree(t, f.dir)
+			if !isFile(filepath.Join(f.dir, EventsDir)) {
+				if _, _, err := f.clone().recover(); err != nil {
+					require.False(t, f.verify().Sound(), "Open refuses: %v", err)
+				}
+			}
 			rep := f.repair(RepairOptions{})
 			require.Empty(t, rep.Lost)
 			require.EqualValues(t, 9, rep.Head)
@@ -335,6 +346,14 @@ func TestLossesNeedConsent(t *testing.T) {
 			require.Equal(t, c.lost, rep.Lost)
 			require.Equal(t, c.head, rep.Head)
 			require.Greater(t, f.epoch(), epoch)
+			if slices.ContainsFunc(rep.Steps, func(s string) bool { return strings.HasPrefix(s, "begin the log anew") }) {
+				list, err := wal.List(f.walDir)
+				require.NoError(t, err)
+				require.Len(t, list.Generations, 1, "what was given up must not come back")
+				led, err := ledger.Load(f.dir)
+				require.NoError(t, err)
+				require.Equal(t, rep.Head, led.Clean.Head, "as after a clean close")
+			}
 			if name == "an intact file far beyond the end" {
 				return // its event is not one of the fixture's
 			}
@@ -390,6 +409,27 @@ func TestALostEventKeepsItsTags(t *testing.T) {
 // A record that is intact in a frame that is not was written, and perhaps never acknowledged: then it must not appear, as the
 // other events of its append are gone.
 func TestWhatWasNeverAcknowledgedIsNotBroughtBack(t *testing.T) {
+	f := tornWard(t)
+	require.True(t, f.verify().Sound(), "a torn tail")
+	f.rotFrame(2, 0) // and now something else is wrong with the log
+	require.False(t, f.verify().Sound())
+	rep := f.repair(RepairOptions{})
+	require.EqualValues(t, 9, rep.Head)
+	f.requireAll(9)
+}
+
+// But an event file proves that its position was acknowledged, whatever the log has there.
+func TestAnEventFileBehindATornTailConvictsIt(t *testing.T) {
+	f := tornWard(t)
+	f.writeOther(13)
+	_, _, err := f.recover()
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	require.False(t, f.verify().Sound(), "as Open says")
+}
+
+// tornWard has a torn tail as well: the sync never came, the first of two more frames reached the disk in part, the other wholly.
+func tornWard(t *testing.T) *fixture {
+	t.Helper()
 	f := ward(t)
 	f.remove(filepath.Dir(f.path(4)))
 	log := openAsIs(f)
@@ -398,17 +438,12 @@ func TestWhatWasNeverAcknowledgedIsNotBroughtBack(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, log.Close())
-	f.damage(3, func(b []byte) []byte { // the sync never came: the first of the two frames reached the disk in part, the other wholly
+	f.damage(3, func(b []byte) []byte {
 		g := wal.Scan(b, f.id, 3)
 		b[g.Commits[2].End-1] ^= 1
 		return b
 	})
-	require.True(t, f.verify().Sound(), "a torn tail")
-	f.rotFrame(2, 0) // and now something else is wrong with the log
-	require.False(t, f.verify().Sound())
-	rep := f.repair(RepairOptions{})
-	require.EqualValues(t, 9, rep.Head)
-	f.requireAll(9)
+	return f
 }
 
 // Whoever has lost ledger and log has the files.
@@ -576,17 +611,27 @@ func TestACutFutureDoesNotComeBack(t *testing.T) {
 	f.remove(filepath.Dir(f.path(3)))
 	f.remove(filepath.Dir(f.path(4)))
 	link := &wal.Link{Prev: 2, PrevEnd: uint64(two.Size), PrevSum: two.Sum}
-	f.generation(3, link, 7, f.frame(7, 9), f.frame(10, 12), f.frame(13, 14))
+	other := *f // who writes other events
+	other.salt = "cut"
+	f.generation(3, link, 7, f.frame(7, 9), other.frame(10, 12), other.frame(13, 14))
 	f.rotFrame(3, 1)
 	super := *link
 	super.Supersedes, super.SupersedesFrom = 3, 7
 	f.generation(5, &super, 7, f.frame(7, 9), f.frame(10, 12))
 	require.NoError(t, wal.WriteAcked(f.walDir, f.id, wal.Acked{Gen: 5, Offset: 1, Position: 12}))
 	require.True(t, f.verify().Sound())
-	f.rotFrame(2, 0)
-	rep := f.repair(RepairOptions{})
-	require.EqualValues(t, 12, rep.Head)
-	f.requireAll(12)
+	f.damage(5, func(b []byte) []byte {
+		commits := wal.Scan(b, f.id, 5).Commits
+		b[commits[0].BodyOffset+20] ^= 1 // in the record of 7, which the superseded generation has
+		b[commits[1].End-1] ^= 1         // in that of 12, which it has, too, but not this one
+		return b
+	})
+	require.False(t, f.verify().Sound())
+	_, err := Repair(t.Context(), f.dir, RepairOptions{})
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	rep := f.repair(RepairOptions{AcceptLoss: true})
+	require.Equal(t, []Loss{{Span: Span{12, 12}, Cut: true}}, rep.Lost)
+	f.requireAll(11)
 }
 
 // Where the log can be gone on from, it is: only the checkpoint is raised.

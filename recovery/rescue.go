@@ -2,15 +2,20 @@ package recovery
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"opossum/dcb"
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
 	"opossum/wal"
 )
+
+const anyPosition = dcb.Position(math.MaxUint64)
 
 // maxRescue bounds the files that are looked through: the largest that the store can have written is well below.
 const maxRescue = 4 << 30
@@ -19,27 +24,34 @@ const maxRescue = 4 << 30
 // and records of the log.
 func (s *survey) rescue(ctx context.Context, m *meter) error {
 	s.bound = s.log.known(s) + 1<<32 // some 4 billion accidents in 2^64
-	for _, g := range s.log.gens {
+	for _, g := range slices.Backward(s.log.gens) {
 		if g.Stop != nil {
-			if _, err := s.rescueFile(ctx, wal.GenerationPath(s.log.dir, g.Gen), m); err != nil {
+			if _, err := s.rescueFile(ctx, wal.GenerationPath(s.log.dir, g.Gen), s.log.ownUpto(g.Gen), m); err != nil {
 				return err
 			}
 		}
 	}
+	for _, name := range s.log.temps {
+		var gen uint64
+		_, _ = fmt.Sscanf(name, "%d", &gen)
+		if _, err := s.rescueTree(ctx, filepath.Join(s.log.dir, name), s.log.ownUpto(gen), m); err != nil {
+			return err
+		}
+	}
 	for _, b := range s.files.bad {
-		if _, err := s.rescueFile(ctx, s.files.path(b.p), m); err != nil {
+		if _, err := s.rescueFile(ctx, s.files.path(b.p), anyPosition, m); err != nil {
 			return err
 		}
 	}
 	for _, path := range s.loose() {
-		if _, err := s.rescueTree(ctx, path, m); err != nil {
+		if _, err := s.rescueTree(ctx, path, anyPosition, m); err != nil {
 			return err
 		}
 	}
 	for _, strays := range [][]stray{s.files.strays, s.log.strays, s.index.strays} {
 		for i := range strays {
 			var err error
-			if strays[i].holds, err = s.rescueTree(ctx, strays[i].path, m); err != nil {
+			if strays[i].holds, err = s.rescueTree(ctx, strays[i].path, anyPosition, m); err != nil {
 				return err
 			}
 		}
@@ -50,9 +62,6 @@ func (s *survey) rescue(ctx context.Context, m *meter) error {
 // loose lists what else may hold something.
 func (s *survey) loose() []string {
 	out := append(append([]string(nil), s.notDirs...), s.files.temps...)
-	for _, name := range s.log.temps {
-		out = append(out, filepath.Join(s.log.dir, name))
-	}
 	for _, name := range s.foreign {
 		if path := filepath.Join(s.dir, name); isFile(path) { // foreign directories are left alone
 			out = append(out, path)
@@ -77,12 +86,12 @@ func isFile(path string) bool {
 
 // rescueTree looks through a file, or all files below a directory. It returns the positions of the texts that it finds. What cannot
 // be listed is passed over: it is not ours.
-func (s *survey) rescueTree(ctx context.Context, path string, m *meter) (holds []dcb.Position, err error) {
+func (s *survey) rescueTree(ctx context.Context, path string, upto dcb.Position, m *meter) (holds []dcb.Position, err error) {
 	err = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return ctx.Err()
 		}
-		p, err := s.rescueFile(ctx, path, m)
+		p, err := s.rescueFile(ctx, path, upto, m)
 		if p > 0 {
 			holds = append(holds, p)
 		}
@@ -93,7 +102,7 @@ func (s *survey) rescueTree(ctx context.Context, path string, m *meter) (holds [
 
 // rescueFile looks through a file and returns the position of the event whose text it is, 0 if it is none. What cannot be read
 // holds nothing.
-func (s *survey) rescueFile(ctx context.Context, path string, m *meter) (dcb.Position, error) {
+func (s *survey) rescueFile(ctx context.Context, path string, upto dcb.Position, m *meter) (dcb.Position, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -101,11 +110,11 @@ func (s *survey) rescueFile(ctx context.Context, path string, m *meter) (dcb.Pos
 		s.copies[ev.Position] = path
 		return ev.Position, nil
 	}
-	return 0, s.rescueRecords(ctx, path, m)
+	return 0, s.rescueRecords(ctx, path, upto, m)
 }
 
-// rescueRecords looks through a file for records of the log.
-func (s *survey) rescueRecords(ctx context.Context, path string, m *meter) error {
+// rescueRecords looks through a file for records of the log, of positions up to one.
+func (s *survey) rescueRecords(ctx context.Context, path string, upto dcb.Position, m *meter) error {
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxRescue {
 		return nil
 	}
@@ -121,7 +130,7 @@ func (s *survey) rescueRecords(ctx context.Context, path string, m *meter) error
 	if n := len(found); n > 0 && found[n-1].End == int64(len(b)) {
 		s.ends[found[n-1].Gen] = found[n-1].Kind
 	}
-	for f := range codec.Salvage(b, s.log.id.Seed(), 1, s.bound) {
+	for f := range codec.Salvage(b, s.log.id.Seed(), 1, min(upto, s.bound)) {
 		s.log.note(f.Position, path, int64(f.Offset), b[f.Offset:f.Offset+f.Bytes], false)
 	}
 	return ctx.Err()
@@ -140,7 +149,7 @@ func (s *survey) rescueUnfinished(ctx context.Context, m *meter) error {
 		ev, err := eventfile.ReadFile(path)
 		switch {
 		case err != nil:
-			return s.rescueRecords(ctx, path, m)
+			return s.rescueRecords(ctx, path, anyPosition, m)
 		case filepath.Base(path) != filepath.Base(s.files.path(ev.Position)):
 			s.copies[ev.Position] = path
 		}

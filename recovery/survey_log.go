@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,7 +184,7 @@ func (l *logSurvey) generation(ctx context.Context, gen uint64, live bool, m *me
 	g := wal.Scan(b, l.id, gen)
 	for _, frames := range [][]wal.Frame{g.Commits, g.Later} {
 		for i := range frames {
-			if frames[i].Kind == wal.KindCommit {
+			if frames[i].Kind == wal.KindCommit && (live || frames[i].End <= g.Valid) {
 				l.frame(path, frames[i], live)
 			}
 			frames[i].Body = nil
@@ -239,6 +240,21 @@ func (l *logSurvey) note(p dcb.Position, path string, off int64, rec []byte, liv
 		return
 	}
 	l.records[p] = record{path: path, off: off, bytes: uint32(len(rec)), live: live, sum: codec.PayloadSum(rec)}
+}
+
+// ownUpto returns the last position of which what is left in the damaged part of a generation may be believed. Recovery cuts off
+// what nobody vouches for, and the positions are given out again in the generation that supersedes this one: from its base on, the
+// damaged part may be of a future that was cut.
+func (l *logSurvey) ownUpto(gen uint64) dcb.Position {
+	if slices.Contains(l.live, gen) {
+		return math.MaxUint64
+	}
+	for _, g := range l.gens {
+		if g.Gen > gen && g.Linked && slices.Contains(l.live, g.Gen) {
+			return g.Base - 1
+		}
+	}
+	return math.MaxUint64
 }
 
 // known returns the highest position that anything intact in ledger and log speaks of.
