@@ -205,6 +205,9 @@ func (s *patient) injure(r *rand.Rand, dir string, files map[string][]string) (i
 	if err != nil {
 		return injury{}, err
 	}
+	if len(b) == 0 { // it was emptied before, or a stale copy of what was empty then
+		return injury{}, fs.ErrNotExist
+	}
 	replace := func(kind string, b []byte) (injury, error) {
 		return injury{kind, []string{path}}, replaceFile(filepath.Join(dir, path), b)
 	}
@@ -281,7 +284,7 @@ func (s *patient) check(seed uint64, base string, files map[string][]string) (st
 			files = map[string][]string{"event": files["event"]}
 		}
 		in, err := s.injure(r, hurt, files)
-		if errors.Is(err, fs.ErrNotExist) { // deleted before
+		if errors.Is(err, fs.ErrNotExist) { // deleted or emptied before
 			continue
 		}
 		if err != nil {

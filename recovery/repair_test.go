@@ -613,7 +613,7 @@ func TestACutFutureDoesNotComeBack(t *testing.T) {
 	link := &wal.Link{Prev: 2, PrevEnd: uint64(two.Size), PrevSum: two.Sum}
 	other := *f // who writes other events
 	other.salt = "cut"
-	f.generation(3, link, 7, f.frame(7, 9), other.frame(10, 12), other.frame(13, 14))
+	f.generation(3, link, 7, f.frame(7, 9), other.frame(10, 10), other.frame(11, 14))
 	f.rotFrame(3, 1)
 	super := *link
 	super.Supersedes, super.SupersedesFrom = 3, 7
