@@ -51,7 +51,7 @@ func fillUp(t *testing.T, disk string, room int64) (filler string) {
 	var st unix.Statfs_t
 	require.NoError(t, unix.Statfs(disk, &st))
 	filler = filepath.Join(disk, "filler")
-	require.NoError(t, os.WriteFile(filler, make([]byte, int64(st.Bfree)*st.Bsize-room), 0o644))
+	require.NoError(t, os.WriteFile(filler, make([]byte, int64(st.Bfree)*int64(st.Bsize)-room), 0o644))
 	return filler
 }
 
