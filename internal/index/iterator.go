@@ -57,7 +57,7 @@ func (it *Iterator) Next() (p dcb.Position, ok bool) {
 		}
 		lo, hi := it.parts[0].clip(it.after, it.upto)
 		it.c = it.parts[0].matches(it.order, it.q, lo, hi, &it.err)
-		it.parts = it.parts[1:]
+		it.parts[0], it.parts = part{}, it.parts[1:] // what is read is held no longer
 	}
 	return 0, false
 }

@@ -577,3 +577,36 @@ func TestMergeAndRebuildUseOnlyWhatIsToSpare(t *testing.T) {
 		need = uint64(ix.Stats().SegmentBytes)
 	}
 }
+
+// A reader that pauses holds what it has yet to read, not what it has read.
+func TestAnIteratorHoldsNoMemoryThatItHasRead(t *testing.T) {
+	for _, backwards := range []bool{false, true} {
+		ix := openIndex(t, 1<<20)
+		var parts []weak.Pointer[Recent]
+		for last := dcb.Position(10); last <= 100; last += 10 {
+			ix.fill(last-9, last)
+			parts = append(parts, weak.Make(ix.Active()))
+			ix.Rotate(last)
+		}
+		it, err := ix.Iterate(dcb.ByTypes("T"), 0, 100, backwards)
+		require.NoError(t, err)
+		for range 95 {
+			_, ok := it.Next()
+			require.True(t, ok)
+		}
+		require.NoError(t, ix.Seal(100))
+		runtime.GC()
+		kept := 0
+		for _, part := range parts {
+			if part.Value() != nil {
+				kept++
+			}
+		}
+		require.LessOrEqual(t, kept, 1)
+		for range 5 {
+			_, ok := it.Next()
+			require.True(t, ok)
+		}
+		it.Close()
+	}
+}
