@@ -129,6 +129,9 @@ func (e *Engine) open(h hooks) (err error) {
 	}
 	e.disk.state = opened.Ledger
 
+	for _, damage := range found.Damaged {
+		e.logger.Warn("opossum: a damaged index segment is dropped, what it held is indexed anew", "error", damage)
+	}
 	id := wal.StoreID(opened.Ledger.Store)
 	places := index.NewPlaces(opened.Report.Materialized)
 	loaded, err := recovery.Load(opened, found, e.files, index.Config{

@@ -1,8 +1,10 @@
 package opossum
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -120,4 +122,21 @@ func TestShortLivesLeaveFewSegments(t *testing.T) {
 	e := openStore(t, dir, nil, hooks{})
 	require.Less(t, e.Metrics().Segments, 20)
 	require.Len(t, readAll(t, e, ByTypes("T"), ReadOptions{}), 40)
+}
+
+func TestOpenSaysWhichSegmentsAreDamaged(t *testing.T) {
+	dir := t.TempDir()
+	e := openStore(t, dir, nil, hooks{})
+	p := appendOK(t, e, nil, numbered(30, "T")...)
+	require.NoError(t, e.WaitMaterialized(ctxb, p))
+	require.NoError(t, e.Close())
+	names, err := filepath.Glob(filepath.Join(dir, "index", "*.idx"))
+	require.NoError(t, err)
+	require.NotEmpty(t, names)
+	require.NoError(t, os.Truncate(names[0], 100))
+	var log bytes.Buffer
+	e = openStore(t, dir, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, hooks{})
+	require.Contains(t, log.String(), names[0])
+	require.Len(t, readAll(t, e, ByTypes("T"), ReadOptions{}), 30)
+	require.NoError(t, e.Close())
 }
