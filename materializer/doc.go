@@ -1,10 +1,12 @@
-// Package materializer turns the log into event files, in the background.
+// Package materializer turns the log into event files and index segments, in the background.
 //
-// Three stages run in an errgroup, each the only writer of what it owns, and hand positions to the next:
+// Stages run in an errgroup. Three of them hand positions to the next, each the only writer of what it owns:
 //
 //	pace        wait for durable events; decide how many may be filed now, and how long to leave the disk to the appends
 //	file        read each event's record from the log, write its file
 //	checkpoint  syncfs, ledger.json, advance Materialized, trim the log
+//
+// Two stand beside them and look after the index: one seals memory that is full, and one merges segments and rebuilds damaged ones.
 //
 // One order holds for everything derived: write, syncfs, ledger, delete.
 //
