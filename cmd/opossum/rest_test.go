@@ -73,18 +73,19 @@ func TestInterruptedAtRest(t *testing.T) {
 				dir := filepath.Join(t.TempDir(), "store")
 				require.NoError(t, os.CopyFS(dir, os.DirFS(intact)))
 				ctx := newInterruptedAt(t.Context(), n)
-				_, err := execute(ctx, command, "--dir", dir)
+				out, err := execute(ctx, command, "--dir", dir)
 				ctx.cancel()
 				if ctx.left.Load() > 0 { // it came to its end before
 					break
 				}
 				if err != nil && statusOf(err) != exitDamaged { // interrupted when everything was done, it is done
 					require.Equal(t, exitInterrupted, statusOf(err), "check %d: %v", n, err)
+					require.Equal(t, strings.HasPrefix(out, "Plan\n"), strings.Contains(err.Error(), "goes on"), "only what was planned is begun")
 					said[err.Error()]++
 				}
 				_, err = execute(t.Context(), "repair", "--dir", dir)
 				require.NoError(t, err, "check %d", n)
-				out, err := execute(t.Context(), "verify", "--dir", dir)
+				out, err = execute(t.Context(), "verify", "--dir", dir)
 				require.NoError(t, err, "check %d: %s", n, out)
 			}
 			want := map[string][]string{
