@@ -90,16 +90,12 @@ func readAckedBytes(dir string) ([]byte, error) {
 	return b, nil
 }
 
-// WriteAcked replaces the witness of a log directory, durably: for a repair that gives up what the old one vouches for. The
-// zero Acked makes it silent. REQUIRES: the caller holds the store's lock, and no Log is open.
+// WriteAcked replaces the witness of a log directory, durably: for a repair that gives up what the old one vouches for.
+// REQUIRES: the caller holds the store's lock, and no Log is open.
 func WriteAcked(dir string, id StoreID, a Acked) error {
-	var b []byte
-	if a != (Acked{}) {
-		b = a.encode(id)
-	}
 	temp := AckedPath(dir) + tempSuffix
-	if err := writeSynced(temp, b); err != nil {
-		return fmt.Errorf("wal: write witness: %w", errors.Join(err, os.Remove(temp)))
+	if err := writeSynced(temp, a.encode(id)); err != nil {
+		return fmt.Errorf("wal: write witness: %w", err)
 	}
 	if err := os.Rename(temp, AckedPath(dir)); err != nil {
 		return fmt.Errorf("wal: write witness: %w", err)
@@ -107,6 +103,7 @@ func WriteAcked(dir string, id StoreID, a Acked) error {
 	return durable.Dir(dir)
 }
 
+// writeSynced leaves a half-written file to be overwritten by the next attempt.
 func writeSynced(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, filePerm)
 	if err != nil {
