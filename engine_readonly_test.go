@@ -346,7 +346,13 @@ func TestAReadOnlyEngineDoesWithoutSegments(t *testing.T) {
 	require.Zero(t, whole.Metrics().RecentBytes)
 	for _, damage := range []func(path string) error{
 		os.RemoveAll, // twice the same, if there is only one
-		func(path string) error { return os.Truncate(path, 100) },
+		func(path string) error { // in another file of the name: who has the old one open keeps it
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.Remove(path), os.WriteFile(path, b[:100], 0o644))
+		},
 	} {
 		for _, at := range []segment.Range{ranges.Ranges[0], ranges.Ranges[len(ranges.Ranges)-1]} {
 			require.NoError(t, damage(filepath.Join(dir, recovery.IndexDir, segment.Name(at))))
