@@ -513,7 +513,7 @@ func TestDamageToEventFilesIsFoundBelowTheCheckpointAndMendedAboveIt(t *testing.
 				require.NoError(t, os.WriteFile(scratch.Path(p), c.do(bytes.Clone(text)), 0o644))
 				_, err := scratch.Read(p)
 				require.ErrorIs(t, err, ErrCorrupt, c.name)
-				if c.bit = false; i%32 == 0 {
+				if c.bit = false; i%128 == 0 {
 					changes = append(changes, c)
 				}
 			}
