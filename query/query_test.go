@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
+	"opossum/internal/segment"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -25,14 +27,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // store is one without a sequencer: the test says what is staged and what is visible.
 type store struct {
 	*Executor
-	t      *testing.T
-	index  *index.Index
-	places *index.Places
-	log    *wal.Log
-	files  *eventfile.Store
-	ledger *ledger.Ledger
-	next   dcb.Position
-	seed   uint64
+	t     *testing.T
+	index *index.Index
+
+	indexDir string
+	places   *index.Places
+	log      *wal.Log
+	files    *eventfile.Store
+	ledger   *ledger.Ledger
+	next     dcb.Position
+	seed     uint64
 }
 
 func newStore(t *testing.T) *store {
@@ -44,10 +48,11 @@ func newStore(t *testing.T) *store {
 	require.NoError(t, err)
 	files, err := eventfile.Open(filepath.Join(t.TempDir(), "events"))
 	require.NoError(t, err)
-	ix, err := index.Open(index.Config{Dir: t.TempDir(), Seed: id.Seed(), RecentBytes: 1 << 20, Damaged: func() {}}, nil)
+	indexDir := t.TempDir()
+	ix, err := index.Open(index.Config{Dir: indexDir, Seed: id.Seed(), RecentBytes: 1 << 20, Damaged: func() {}}, nil)
 	require.NoError(t, err)
 	s := &store{
-		t: t, index: ix, places: index.NewPlaces(0), log: log, files: files,
+		t: t, indexDir: indexDir, index: ix, places: index.NewPlaces(0), log: log, files: files,
 		ledger: ledger.New(0, 0, 0), next: 1, seed: id.Seed(),
 	}
 	s.Executor = New(Config{Ledger: s.ledger, Index: s.index, Places: s.places, Log: log, Files: files, Seed: s.seed})
@@ -176,6 +181,31 @@ func TestAnEventInNeitherLogNorFilesIsDamage(t *testing.T) {
 	got, err := positions(t, v.All())
 	require.NoError(t, err)
 	require.Equal(t, []dcb.Position{1}, got)
+}
+
+// A damaged index is an error, never the end of what matches, and nobody may believe to have seen what was passed over.
+func TestADamagedIndexEndsReadsAndSubscriptionsWithAnError(t *testing.T) {
+	s := newStore(t)
+	s.add(dcb.Event{Type: "T"}, dcb.Event{Type: "T"}, dcb.Event{Type: "T"})
+	require.NoError(t, s.index.Seal(2))
+	path := filepath.Join(s.indexDir, segment.Name(segment.Range{First: 1, Last: 2}))
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	b[len(b)/4] ^= 1
+	require.NoError(t, os.WriteFile(path, b, 0o644))
+	for _, backwards := range []bool{false, true} {
+		v, err := s.Read(context.Background(), dcb.ByTypes("T"), dcb.ReadOptions{Backwards: backwards})
+		require.NoError(t, err)
+		_, err = positions(t, v.All())
+		require.ErrorIs(t, err, dcb.ErrCorrupt)
+		require.ErrorContains(t, err, path)
+	}
+	sub, err := s.Subscribe(context.Background(), dcb.ByTypes("T"), 0)
+	require.NoError(t, err)
+	got, err := positions(t, sub.All())
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+	require.Empty(t, got)
+	require.Zero(t, sub.Position())
 }
 
 func TestSubscribersFollowWithoutGapOrDuplicateAndEndWithTheLedger(t *testing.T) {
