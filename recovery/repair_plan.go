@@ -277,7 +277,7 @@ func (p repairPlan) steps(dir string) []string {
 		say("write %s: checkpoint %d, epoch %d", ledger.FileName, led.Materialized, led.Epoch)
 	}
 	if len(p.drop) > 0 {
-		say("remove %d generations of the log", len(p.drop))
+		say("remove %s of the log", counted(len(p.drop), "generation"))
 	}
 	for _, path := range p.temps {
 		say("remove %s, which is temporary or superseded", name(path))

@@ -47,12 +47,24 @@ func (r VerifyReport) String() string {
 			harmful++
 		}
 	}
-	verdict := "sound"
-	if harmful > 0 {
-		verdict = fmt.Sprintf("damaged: %d findings that matter", harmful)
+	verdict, verb := "sound", "matter"
+	if harmful == 1 {
+		verb = "matters"
 	}
-	return fmt.Sprintf("%s; head %d, checkpoint %d, %d event files, %d events in the log, %d index segments, %d harmless findings (%v)",
-		verdict, r.Head, r.Materialized, r.Files, r.Records, r.Segments, len(r.Findings)-harmful, r.Took.Round(time.Millisecond))
+	if harmful > 0 {
+		verdict = fmt.Sprintf("damaged: %s that %s", counted(harmful, "finding"), verb)
+	}
+	return fmt.Sprintf("%s; head %d, checkpoint %d, %s, %s in the log, %s, %s (%v)", verdict, r.Head, r.Materialized,
+		counted(r.Files, "event file"), counted(r.Records, "event"), counted(r.Segments, "index segment"),
+		counted(len(r.Findings)-harmful, "harmless finding"), r.Took.Round(time.Millisecond))
+}
+
+// counted returns "1 file" or "2 files".
+func counted[N ~int | ~uint64](n N, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 // Verify checks everything in the directory of a store at rest and changes nothing: ledger, log, event files, index, witnesses, names.
