@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -65,11 +66,11 @@ func (ix *Index) holdAll(ranges []segment.Range, have []*held) (base dcb.Positio
 // inDoubt reports whether h is damaged, or stands for one that was: its owner may build it anew under the same name.
 func (h *held) inDoubt() bool { return h.again || h.damaged.Load() }
 
-// closeHeld closes the segments that no view has, and returns err, which is the one that counts.
+// closeHeld closes the segments that no view has, and returns err with what that brings.
 func closeHeld(all []*held, err error) error {
 	for _, h := range all {
 		if h.refs.Load() == 0 {
-			_ = h.Close()
+			err = errors.Join(err, h.Close())
 		}
 	}
 	return err
