@@ -3,7 +3,6 @@ package opossum
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,11 +20,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
+	"opossum/internal/workload"
 	"opossum/ledger"
 	"opossum/recovery"
 	"opossum/wal"
@@ -53,83 +51,12 @@ func crashSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// idsPerWriter is how many appends one writer of one session may make; the number of an append tells its writer.
-const idsPerWriter = 10_000
-
-// crashEvents recomputes the events of append id. Each event's ID holds id, its index and the count.
-func crashEvents(id uint64) []Event {
-	r := rand.New(rand.NewPCG(id, 1))
-	n := 1
-	switch r.IntN(8) {
-	case 0:
-		n = 2 + r.IntN(4)
-	case 1:
-		n = 2 + r.IntN(12)
-	}
-	events := make([]Event, n)
-	for i := range events {
-		e := &events[i]
-		binary.BigEndian.PutUint64(e.ID[:], id)
-		binary.BigEndian.PutUint32(e.ID[8:], uint32(i))
-		binary.BigEndian.PutUint32(e.ID[12:], uint32(n))
-		e.Type = fmt.Sprintf("T%d", r.IntN(5))
-		e.Tags = []Tag{Tag(fmt.Sprintf("append:%d", id)), Tag(fmt.Sprintf("k:%d", r.IntN(11))), writerTag(id)}
-		e.Time = time.Unix(1_800_000_000+int64(id), int64(i)).UTC()
-		size := r.IntN(200)
-		if r.IntN(60) == 0 {
-			size = r.IntN(60_000) // larger than a generation, and than what the kernel writes in one piece
-		}
-		e.Data = make([]byte, size)
-		fill(r, e.Data)
-		if r.IntN(3) == 0 {
-			e.Data = fmt.Appendf(nil, `{"append": %d, "of": "%x"}`, id, e.Data)
-		}
-		if len(e.Data) == 0 {
-			e.Data = nil
-		}
-		if r.IntN(4) == 0 {
-			e.Metadata = map[string]string{"user": "ann", "n": strconv.Itoa(i)}
-		}
-	}
-	return events
-}
-
-// fill makes b random.
-func fill(r *rand.Rand, b []byte) {
-	for i := 0; i < len(b); i += 8 {
-		var word [8]byte
-		binary.LittleEndian.PutUint64(word[:], r.Uint64())
-		copy(b[i:], word[:])
-	}
-}
-
-func writerTag(id uint64) Tag     { return Tag(fmt.Sprintf("writer:%d", id/idsPerWriter)) }
-func uniqueQuery(id uint64) Query { return ByTags(Tag(fmt.Sprintf("append:%d", id))) }
-
-// crashCondition is a condition under which append id succeeds once; last is the position of its writer's append before.
-func crashCondition(id uint64, last Position) *Condition {
-	switch id % 4 {
-	case 0:
-		return nil
-	case 1:
-		return &Condition{FailIfExists: uniqueQuery(id)}
-	case 2:
-		return &Condition{FailIfMatch: uniqueQuery(id)}
-	}
-	return &Condition{FailIfMatch: ByTags(writerTag(id)), After: last}
-}
-
-// origin tells which append an event belongs to, from its ID.
-func origin(id uuid.UUID) (number uint64, index, count int) {
-	return binary.BigEndian.Uint64(id[:]), int(binary.BigEndian.Uint32(id[8:])), int(binary.BigEndian.Uint32(id[12:]))
-}
-
 // crashConfig is what a child is told, as JSON in OPOSSUM_CRASH.
 type crashConfig struct {
 	Dir     string
 	Flush   Flush
 	Rotate  int64  // size of a generation
-	First   uint64 // number of the first append, a multiple of idsPerWriter
+	First   uint64 // number of the first append, a multiple of workload.IDsPerWriter
 	Writers int
 	Appends int    // of each writer
 	Filing  string // "paused", "prompted": checkpoints on demand, as often as they go; "waited": all is checkpointed before "done"; "": as it comes
@@ -242,9 +169,8 @@ func crashWriter() {
 				return
 			}
 			c.must(err)
-			number, index, _ := origin(ev.Event.ID)
-			if number%3 == 0 { // some are enough
-				c.say("read %d %d %d", ev.Position, number, index)
+			if id, _, _ := workload.Origin(ev.Event.ID); id%3 == 0 { // some are enough
+				c.say("%s", workload.ReadLine(ev))
 			}
 		}
 	}()
@@ -259,10 +185,10 @@ func crashWriter() {
 		done.Go(func() {
 			last := Position(0)
 			for n := range c.Appends {
-				id := c.First + uint64(w*idsPerWriter+n)
-				p, err := e.Append(ctxb, crashEvents(id), crashCondition(id, last))
+				id := c.First + uint64(w*workload.IDsPerWriter+n)
+				p, err := e.Append(ctxb, workload.Events(id), workload.Condition(id, last))
 				c.must(err)
-				c.say("ack %d %d", id, p)
+				c.say("%s", workload.AckLine(id, p))
 				last = p
 				if c.Filing == "prompted" && n%8 == 7 {
 					select {
@@ -285,37 +211,27 @@ func crashWriter() {
 	c.block()
 }
 
-// place is what was read at a position.
-type place struct {
-	id    uint64
-	index int
-}
-
 // witness is what the parent knows of a store: what it must find after every crash.
 type witness struct {
-	acked    map[uint64]Position // append to the position of its last event
-	read     map[Position]place
+	*workload.Witness
 	openTime time.Duration // as measured by the last child
 	head     Position      // as the last child found it
 }
 
 func newWitness() *witness {
-	return &witness{acked: map[uint64]Position{}, read: map[Position]place{}, openTime: 20 * time.Millisecond}
+	return &witness{Witness: workload.NewWitness(), openTime: 20 * time.Millisecond}
 }
 
 // note takes one report.
 func (w *witness) note(line string) error {
+	if w.Note(line) {
+		return nil
+	}
 	var (
-		p, head Position
-		id      uint64
-		i       int
-		micros  int64
+		head   Position
+		micros int64
 	)
-	if n, _ := fmt.Sscanf(line, "ack %d %d", &id, &p); n == 2 {
-		w.acked[id] = p
-	} else if n, _ := fmt.Sscanf(line, "read %d %d %d", &p, &id, &i); n == 3 {
-		w.read[p] = place{id, i}
-	} else if n, _ := fmt.Sscanf(line, "open %d %d", &head, &micros); n == 2 {
+	if n, _ := fmt.Sscanf(line, "open %d %d", &head, &micros); n == 2 {
 		w.head, w.openTime = head, time.Duration(micros)*time.Microsecond
 	} else if line != "point" && line != "done" && line != "begin" && line != "closing" {
 		return fmt.Errorf("report %q is not understood", line)
@@ -378,7 +294,7 @@ func (w *witness) checkStore(t *testing.T, c crashConfig, r *rand.Rand, fileAll 
 	defer func() { require.NoError(t, e.Close()) }()
 	all = readAll(t, e, AllEvents(), ReadOptions{})
 	require.Equal(t, int(e.Head()), len(all), "the head is not that of the events")
-	w.checkEvents(t, all)
+	require.NoError(t, w.Check(all))
 	checkFollowing(t, shown, e, all)
 	checkIndex(t, e, all, r)
 	checkConditions(t, e, all, r)
@@ -387,15 +303,15 @@ func (w *witness) checkStore(t *testing.T, c crashConfig, r *rand.Rand, fileAll 
 		require.NoError(t, e.WaitMaterialized(ctxb, filed))
 	}
 	// Last, something new: it may go where lost appends had been.
-	id := c.First + idsPerWriter - 1
-	events := crashEvents(id)
-	p, err := e.Append(ctxb, events, &Condition{FailIfMatch: AllEvents(), After: e.Head(), FailIfExists: uniqueQuery(id)})
+	id := c.First + workload.IDsPerWriter - 1
+	events := workload.Events(id)
+	p, err := e.Append(ctxb, events, &Condition{FailIfMatch: AllEvents(), After: e.Head(), FailIfExists: workload.Unique(id)})
 	require.NoError(t, err, "an append with a condition that holds")
 	require.Equal(t, Position(len(all)+len(events)), p)
-	w.acked[id] = p
+	w.Acked[id] = p
 	for i, ev := range events {
 		all = append(all, SequencedEvent{Position: Position(len(all) + 1), Event: ev})
-		w.read[all[len(all)-1].Position] = place{id, i}
+		w.Read[all[len(all)-1].Position] = workload.Place{ID: id, Index: i}
 	}
 	return all, filed
 }
@@ -406,12 +322,12 @@ func (w *witness) beforeRecovery(t *testing.T, dir string) *Engine {
 	before := storeTree(t, dir)
 	r, err := Open(dir, &Options{ReadOnly: true})
 	if errors.Is(err, ErrNotStore) { // killed while the store was created
-		require.Empty(t, w.acked)
+		require.Empty(t, w.Acked)
 		return nil
 	}
 	require.NoError(t, err, "the store does not open read-only")
 	t.Cleanup(func() { _ = r.Close() })
-	w.checkEvents(t, readAll(t, r, AllEvents(), ReadOptions{}))
+	require.NoError(t, w.Check(readAll(t, r, AllEvents(), ReadOptions{})))
 	require.Equal(t, before, storeTree(t, dir), "a read-only engine changed something")
 	return r
 }
@@ -434,45 +350,6 @@ func checkFollowing(t *testing.T, r, e *Engine, all []SequencedEvent) {
 	require.NoError(t, r.Close())
 }
 
-// checkEvents: positions are dense; every append is there wholly, unaltered and once, or not at all; what was acknowledged is
-// there, at its position; what was read is there.
-func (w *witness) checkEvents(t *testing.T, all []SequencedEvent) {
-	t.Helper()
-	found := map[uint64]Position{}
-	for i := 0; i < len(all); {
-		id, index, count := origin(all[i].Event.ID)
-		want := crashEvents(id)
-		require.Equal(t, 0, index, "position %d: append %d is there in part: its beginning is missing", i+1, id)
-		require.Equal(t, len(want), count, "position %d: an event that nobody appended", i+1)
-		require.LessOrEqual(t, i+count, len(all), "append %d at position %d is there in part: its end is missing", id, i+1)
-		for j := range want {
-			got := all[i+j]
-			if got.Position != Position(i+j+1) {
-				require.FailNow(t, "positions are not dense", "%d follows %d", got.Position, i+j)
-			}
-			if !reflect.DeepEqual(want[j], got.Event) {
-				require.Equal(t, want[j], got.Event, "position %d, event %d of append %d is altered", got.Position, j, id)
-			}
-		}
-		require.Zero(t, found[id], "append %d is there twice", id)
-		i += count
-		found[id] = Position(i)
-	}
-	for id, p := range w.acked {
-		if found[id] != p {
-			require.FailNow(t, "an acknowledged append is lost or elsewhere", "append %d, acknowledged at position %d, is at %d; head %d", id, p, found[id], len(all))
-		}
-	}
-	for p, was := range w.read {
-		if int(p) > len(all) {
-			require.FailNow(t, "what was read once is lost", "position %d, head %d", p, len(all))
-		}
-		if id, index, _ := origin(all[p-1].Event.ID); was != (place{id, index}) {
-			require.FailNow(t, "a position was read as another event", "position %d: then %v, now %v", p, was, place{id, index})
-		}
-	}
-}
-
 // checkIndex compares answers with the plainest scan.
 func checkIndex(t *testing.T, e *Engine, all []SequencedEvent, r *rand.Rand) {
 	t.Helper()
@@ -484,12 +361,12 @@ func checkIndex(t *testing.T, e *Engine, all []SequencedEvent, r *rand.Rand) {
 			return ByTags(Tag(fmt.Sprintf("k:%d", r.IntN(12))))
 		case 2:
 			if len(all) > 0 {
-				id, _, _ := origin(all[r.IntN(len(all))].Event.ID)
-				return uniqueQuery(id)
+				id, _, _ := workload.Origin(all[r.IntN(len(all))].Event.ID)
+				return workload.Unique(id)
 			}
 			fallthrough
 		case 3:
-			return Match(QueryItem{Types: []string{fmt.Sprintf("T%d", r.IntN(5))}, Tags: []Tag{Tag(fmt.Sprintf("k:%d", r.IntN(11)))}})
+			return Match(QueryItem{Types: []string{fmt.Sprintf("T%d", r.IntN(workload.Types))}, Tags: []Tag{Tag(fmt.Sprintf("k:%d", r.IntN(11)))}})
 		}
 		return AllEvents()
 	}
@@ -527,23 +404,23 @@ func checkConditions(t *testing.T, e *Engine, all []SequencedEvent, r *rand.Rand
 	t.Helper()
 	for range min(3, len(all)) {
 		ev := all[r.IntN(len(all))]
-		id, index, count := origin(ev.Event.ID)
+		id, index, count := workload.Origin(ev.Event.ID)
 		first := ev.Position - Position(index)
 		last := first + Position(count) - 1
 		other := []Event{{Type: "other", Tags: ev.Event.Tags}}
 		var failed *ConditionFailedError
 
-		_, err := e.Append(ctxb, other, &Condition{FailIfExists: uniqueQuery(id)})
+		_, err := e.Append(ctxb, other, &Condition{FailIfExists: workload.Unique(id)})
 		require.ErrorIs(t, err, ErrAlreadyExists, "append %d at position %d is there", id, last)
 		require.ErrorAs(t, err, &failed)
 		require.Equal(t, first, failed.Position)
 
-		_, err = e.Append(ctxb, other, &Condition{FailIfMatch: uniqueQuery(id), After: last - 1})
+		_, err = e.Append(ctxb, other, &Condition{FailIfMatch: workload.Unique(id), After: last - 1})
 		require.ErrorIs(t, err, ErrConditionFailed, "append %d at position %d is there", id, last)
 		require.ErrorAs(t, err, &failed)
 		require.Equal(t, last, failed.Position)
 
-		p, err := e.Append(ctxb, crashEvents(id), &Condition{FailIfExists: uniqueQuery(id)})
+		p, err := e.Append(ctxb, workload.Events(id), &Condition{FailIfExists: workload.Unique(id)})
 		require.NoError(t, err, "append %d, repeated by its IDs", id)
 		require.Equal(t, last, p, "append %d, repeated by its IDs", id)
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"opossum/internal/testmount"
+	"opossum/internal/workload"
 	"opossum/recovery"
 )
 
@@ -27,10 +28,10 @@ func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) 
 	events := filepath.Join(dir, recovery.EventsDir)
 	testmount.Tmpfs(t, events, "size=64k", 0)
 
-	id, acked := uint64(idsPerWriter), []SequencedEvent(nil)
+	id, acked := uint64(workload.IDsPerWriter), []SequencedEvent(nil)
 	fill := func(e *Engine) (err error) { // until an append is refused
 		for range 100_000 {
-			evs := crashEvents(id)
+			evs := workload.Events(id)
 			p, err := e.Append(ctxb, evs, nil)
 			if err != nil {
 				return err
@@ -47,7 +48,7 @@ func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) 
 		e, err = Open(dir, opts)
 		require.NoError(t, err, "round %d", round)
 		require.ErrorIs(t, fill(e), ErrDiskFull)
-		_, err = e.Append(ctxb, crashEvents(id), nil)
+		_, err = e.Append(ctxb, workload.Events(id), nil)
 		require.ErrorIs(t, err, ErrDiskFull)
 		m := e.Metrics()
 		require.True(t, m.DiskFull && m.FilingStalled && !m.Poisoned, "%+v", m)
@@ -61,7 +62,7 @@ func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) 
 	ctx, cancel := context.WithTimeout(ctxb, testPatience)
 	defer cancel()
 	require.NoError(t, e.WaitMaterialized(ctx, e.Head()))
-	evs := crashEvents(id)
+	evs := workload.Events(id)
 	_, err = e.Append(ctxb, evs, nil)
 	require.NoError(t, err, "there is room again")
 	for _, ev := range evs {

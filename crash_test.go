@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"opossum/internal/eventfile"
+	"opossum/internal/workload"
 	"opossum/ledger"
 	"opossum/recovery"
 )
@@ -104,7 +105,7 @@ func (s *crashStore) look() {
 // live is one cycle.
 func (s *crashStore) live() {
 	s.Helper()
-	s.config.First = uint64(s.cycle+1) * 100 * idsPerWriter
+	s.config.First = uint64(s.cycle+1) * 100 * workload.IDsPerWriter
 	how := s.write()
 	s.look()
 	torn := s.r.IntN(3) == 0 && s.tear()
@@ -188,7 +189,7 @@ func (s *crashStore) tear() bool {
 	switch s.r.IntN(3) {
 	case 0: // zero bytes
 	case 1:
-		fill(s.r, tail)
+		workload.Fill(s.r, tail)
 	case 2: // the beginning of what might have been a frame
 		if len(g.Commits) > 0 {
 			f := g.Commits[s.r.IntN(len(g.Commits))]
@@ -234,7 +235,7 @@ func TestQuarantineGrowsAndNothingInItChanges(t *testing.T) {
 	s := &crashStore{T: t, witness: newWitness(), r: r, met: new(crashCounts), config: crashConfig{Dir: filepath.Join(t.TempDir(), "store"), Rotate: 6 << 10}}
 	kept := map[string]string{}
 	for s.cycle = range 4 {
-		s.config.First = uint64(s.cycle+1) * 100 * idsPerWriter
+		s.config.First = uint64(s.cycle+1) * 100 * workload.IDsPerWriter
 		s.write()
 		s.tear()
 		s.checkStore(t, s.config, r, false)

@@ -18,6 +18,7 @@ import (
 
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
+	"opossum/internal/workload"
 	"opossum/ledger"
 	"opossum/recovery"
 	"opossum/wal"
@@ -58,9 +59,9 @@ func makeStore(t *testing.T, clean, filed, pending bool) damagedStore {
 	}
 	s := damagedStore{dir: c.Dir, config: c}
 	for id := c.First; id < c.First+smallAppends; id++ {
-		for _, e := range crashEvents(id) {
+		for _, e := range workload.Events(id) {
 			to := &s.events
-			if _, ok := w.acked[id]; !ok {
+			if _, ok := w.Acked[id]; !ok {
 				to = &s.more
 			}
 			*to = append(*to, SequencedEvent{Position: Position(len(s.events) + len(s.more) + 1), Event: e})
@@ -80,15 +81,15 @@ func makeStore(t *testing.T, clean, filed, pending bool) damagedStore {
 // are small. (Found when it is needed: children do not need it.)
 var firstSmall = sync.OnceValue(func() uint64 {
 	size := func(id uint64) (n int) {
-		for _, e := range crashEvents(id) {
+		for _, e := range workload.Events(id) {
 			n += len(codec.AppendRecord(nil, e))
 		}
 		return n
 	}
-	for id := uint64(idsPerWriter); ; id++ {
+	for id := uint64(workload.IDsPerWriter); ; id++ {
 		events, all := 0, 0
 		for i := range uint64(smallAppends) {
-			events, all = events+len(crashEvents(id+i)), all+size(id+i)
+			events, all = events+len(workload.Events(id+i)), all+size(id+i)
 		}
 		if events > smallAppends+2 && all < 2000 && size(id+smallAppends-2) < 120 && size(id+smallAppends-1) < 120 {
 			return id
@@ -300,7 +301,7 @@ func tails(r *rand.Rand, frame []byte) []change {
 	for _, n := range []int{1, 7, 72, 100, 4096} {
 		add(fmt.Sprintf("%d zero bytes appended", n), make([]byte, n))
 		garbage := make([]byte, n)
-		fill(r, garbage)
+		workload.Fill(r, garbage)
 		add(fmt.Sprintf("%d random bytes appended", n), garbage)
 	}
 	add("its last frame appended again", frame)
@@ -562,11 +563,11 @@ func rotatedStore(t *testing.T) damagedStore {
 	_, last := w.runChild(t, "crash-writer", c, func(_ int, line string) bool { return line == "point" || line == "done" })
 	require.Equal(t, "point", last)
 	s := damagedStore{dir: c.Dir, config: c}
-	for id := c.First; len(w.acked) > 0; id++ {
-		_, ok := w.acked[id]
+	for id := c.First; len(w.Acked) > 0; id++ {
+		_, ok := w.Acked[id]
 		require.True(t, ok)
-		delete(w.acked, id)
-		for _, e := range crashEvents(id) {
+		delete(w.Acked, id)
+		for _, e := range workload.Events(id) {
 			s.events = append(s.events, SequencedEvent{Position: Position(len(s.events) + 1), Event: e})
 		}
 	}

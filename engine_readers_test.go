@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"opossum/internal/workload"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -43,7 +44,7 @@ type busyOwner struct {
 	acked atomic.Uint64                     // the head, after it was acknowledged
 	each  [writersOfBusyOwner]atomic.Uint64 // and the last position of each writer
 	mu    sync.Mutex
-	at    []place // what is at a position, as far as it is acknowledged; the zero place if not
+	at    []workload.Place // what is at a position, as far as it is acknowledged; the zero place if not
 	did   struct{ rotations, trimmed, seals, merges, opened uint64 }
 }
 
@@ -80,8 +81,8 @@ func (o *busyOwner) session(e *Engine, session uint64, until time.Time) error {
 	checkpoints := make(chan Position, 1)
 	for w := range writersOfBusyOwner {
 		writers.Go(func() {
-			for n := uint64(0); n < idsPerWriter && time.Now().Before(until) && errs[w] == nil; n++ {
-				errs[w] = o.append(e, w, (session*writersOfBusyOwner+uint64(w))*idsPerWriter+n)
+			for n := uint64(0); n < workload.IDsPerWriter && time.Now().Before(until) && errs[w] == nil; n++ {
+				errs[w] = o.append(e, w, (session*writersOfBusyOwner+uint64(w))*workload.IDsPerWriter+n)
 				if n%16 == 0 {
 					select {
 					case checkpoints <- e.Head():
@@ -103,17 +104,17 @@ func (o *busyOwner) session(e *Engine, session uint64, until time.Time) error {
 }
 
 func (o *busyOwner) append(e *Engine, w int, id uint64) error {
-	events := crashEvents(id)
+	events := workload.Events(id)
 	last, err := e.Append(ctxb, events, nil)
 	if err != nil {
 		return err
 	}
 	o.mu.Lock()
 	for len(o.at) < int(last) {
-		o.at = append(o.at, place{})
+		o.at = append(o.at, workload.Place{})
 	}
 	for i := range events {
-		o.at[int(last)-len(events)+i] = place{id, i}
+		o.at[int(last)-len(events)+i] = workload.Place{ID: id, Index: i}
 	}
 	o.mu.Unlock()
 	o.each[w].Store(uint64(last)) // one writer each
@@ -126,15 +127,15 @@ func (o *busyOwner) append(e *Engine, w int, id uint64) error {
 
 // check returns an error if an event is not the one that was acknowledged at its place, or nobody's.
 func (o *busyOwner) check(ev SequencedEvent) error {
-	id, index, count := origin(ev.Event.ID)
-	want := crashEvents(id)
+	id, index, count := workload.Origin(ev.Event.ID)
+	want := workload.Events(id)
 	if index >= len(want) || count != len(want) || !reflect.DeepEqual(want[index], ev.Event) {
 		return fmt.Errorf("position %d is altered: %+v", ev.Position, ev.Event)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if i := int(ev.Position) - 1; i < len(o.at) && o.at[i].id != 0 && o.at[i] != (place{id, index}) {
-		return fmt.Errorf("position %d is %v, and %v was acknowledged there", ev.Position, place{id, index}, o.at[i])
+	if i := int(ev.Position) - 1; i < len(o.at) && o.at[i].ID != 0 && o.at[i] != (workload.Place{ID: id, Index: index}) {
+		return fmt.Errorf("position %d is %v, and %v was acknowledged there", ev.Position, workload.Place{ID: id, Index: index}, o.at[i])
 	}
 	return nil
 }
@@ -223,14 +224,14 @@ func (r *reader) newest(acked Position, each [writersOfBusyOwner]Position) error
 		return nil
 	}
 	r.o.mu.Lock()
-	id := r.o.at[each[w]-1].id
+	id := r.o.at[each[w]-1].ID
 	r.o.mu.Unlock()
-	last, err = r.ReadLast(ctxb, ByTags(writerTag(id)))
+	last, err = r.ReadLast(ctxb, ByTags(workload.WriterTag(id)))
 	if err != nil || last.Position < each[w] {
 		return fmt.Errorf("the last event of writer %d is %d, and %d was acknowledged: %w", w, last.Position, each[w], err)
 	}
-	mine, err := r.all(uniqueQuery(id), ReadOptions{})
-	if err != nil || len(mine) != len(crashEvents(id)) || mine[len(mine)-1].Position != each[w] {
+	mine, err := r.all(workload.Unique(id), ReadOptions{})
+	if err != nil || len(mine) != len(workload.Events(id)) || mine[len(mine)-1].Position != each[w] {
 		return fmt.Errorf("append %d, acknowledged at %d, is %v: %w", id, each[w], positionsOf(mine), err)
 	}
 	return nil
@@ -367,7 +368,7 @@ func TestAReaderFollowsAStoreWhoseOwnersAreKilled(t *testing.T) {
 		cycles = 3
 	}
 	for cycle := range cycles {
-		c.First = uint64(cycle+1) * 100 * idsPerWriter
+		c.First = uint64(cycle+1) * 100 * workload.IDsPerWriter
 		until := 20 + rnd.IntN(200)
 		w.runChild(t, "crash-writer", c, func(acks int, line string) bool {
 			if r == nil { // the first line says that the store is open
@@ -377,10 +378,10 @@ func TestAReaderFollowsAStoreWhoseOwnersAreKilled(t *testing.T) {
 			var p Position
 			if n, _ := fmt.Sscanf(line, "ack %d %d", &id, &p); n == 2 && rnd.IntN(8) == 0 {
 				require.GreaterOrEqual(t, refreshed(t, r), p)
-				last, err := r.ReadLast(ctxb, uniqueQuery(id))
+				last, err := r.ReadLast(ctxb, workload.Unique(id))
 				require.NoError(t, err)
 				require.Equal(t, p, last.Position)
-				w.read[p] = place{id, len(crashEvents(id)) - 1}
+				w.Read[p] = workload.Place{ID: id, Index: len(workload.Events(id)) - 1}
 			}
 			return acks >= until
 		})
@@ -388,7 +389,7 @@ func TestAReaderFollowsAStoreWhoseOwnersAreKilled(t *testing.T) {
 			recoverTwice(t, c) // now and then nobody goes on
 		}
 		require.NoError(t, r.Refresh(ctxb))
-		w.checkEvents(t, readAll(t, r, AllEvents(), ReadOptions{}))
+		require.NoError(t, w.Check(readAll(t, r, AllEvents(), ReadOptions{})))
 	}
 	require.Positive(t, r.Materialized())
 }

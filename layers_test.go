@@ -19,7 +19,7 @@ import (
 // ARCHITECTURE.md draws the same picture.
 var layers = []string{
 	"dcb internal/durable internal/testmount",
-	"internal/codec internal/segment",
+	"internal/codec internal/segment internal/workload",
 	"wal ledger internal/index internal/eventfile",
 	"internal/sequencer internal/follower materializer query recovery",
 	".",

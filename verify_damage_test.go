@@ -21,6 +21,7 @@ import (
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/internal/segment"
+	"opossum/internal/workload"
 	"opossum/ledger"
 	"opossum/recovery"
 	"opossum/wal"
@@ -222,7 +223,7 @@ func (s *patient) injure(r *rand.Rand, dir string, files map[string][]string) (i
 		return replace(fmt.Sprintf("%d zeroed bytes at %d", len(block), at), b)
 	case 2:
 		block := b[at:min(at+1+r.IntN(512), len(b))]
-		fill(r, block[:len(block)/8*8])
+		workload.Fill(r, block[:len(block)/8*8])
 		return replace(fmt.Sprintf("%d random bytes at %d", len(block)/8*8, at), b)
 	case 3:
 		return replace(fmt.Sprintf("a truncation to %d bytes", at), b[:at])

@@ -1,0 +1,112 @@
+package workload
+
+import (
+	"fmt"
+	"reflect"
+
+	"opossum/dcb"
+)
+
+// Place is what was read at a position: an event of an append.
+type Place struct {
+	ID    uint64
+	Index int
+}
+
+// Witness is what is known of a store outside it: what must be found after every crash. It is for one goroutine at a time.
+type Witness struct {
+	Acked map[uint64]dcb.Position // append to the position of its last event
+	Read  map[dcb.Position]Place
+}
+
+// NewWitness returns a witness that knows nothing.
+func NewWitness() *Witness {
+	return &Witness{Acked: map[uint64]dcb.Position{}, Read: map[dcb.Position]Place{}}
+}
+
+// AckLine and ReadLine are the lines in which a crashing process reports. What was reported before the crash counts.
+func AckLine(id uint64, p dcb.Position) string { return fmt.Sprintf("ack %d %d", id, p) }
+
+// ReadLine reports that an event was read.
+func ReadLine(e dcb.SequencedEvent) string {
+	id, index, _ := Origin(e.Event.ID)
+	return fmt.Sprintf("read %d %d %d", e.Position, id, index)
+}
+
+// Note takes a line, and reports whether it was one for a witness.
+func (w *Witness) Note(line string) bool {
+	var (
+		p  dcb.Position
+		id uint64
+		i  int
+	)
+	if n, _ := fmt.Sscanf(line, "ack %d %d", &id, &p); n == 2 {
+		w.Acked[id] = p
+		return true
+	}
+	if n, _ := fmt.Sscanf(line, "read %d %d %d", &p, &id, &i); n == 3 {
+		w.Read[p] = Place{id, i}
+		return true
+	}
+	return false
+}
+
+// Check returns the first thing that must not be after a crash, given all events of the store: positions are dense; every
+// append is there wholly, unaltered and once, or not at all; what was acknowledged is there, at its position; what was read is there.
+func (w *Witness) Check(all []dcb.SequencedEvent) error {
+	found, err := appends(all)
+	if err != nil {
+		return err
+	}
+	for id, p := range w.Acked {
+		if found[id] != p {
+			return fmt.Errorf("append %d, acknowledged at position %d, is at %d (0: lost); head %d", id, p, found[id], len(all))
+		}
+	}
+	for p, was := range w.Read {
+		if int(p) > len(all) {
+			return fmt.Errorf("position %d was read once and is lost; head %d", p, len(all))
+		}
+		if id, index, _ := Origin(all[p-1].Event.ID); was != (Place{id, index}) {
+			return fmt.Errorf("position %d was read as %v, now it is %v", p, was, Place{id, index})
+		}
+	}
+	return nil
+}
+
+// CheckWhole is Check for a store that may lose what it acknowledged: relaxed flushing, after a power cut.
+func CheckWhole(all []dcb.SequencedEvent) error {
+	_, err := appends(all)
+	return err
+}
+
+// appends returns the position of the last event of each append.
+func appends(all []dcb.SequencedEvent) (map[uint64]dcb.Position, error) {
+	found := map[uint64]dcb.Position{}
+	for i := 0; i < len(all); {
+		id, index, count := Origin(all[i].Event.ID)
+		want := Events(id)
+		switch {
+		case index != 0:
+			return nil, fmt.Errorf("position %d: append %d is there in part: its beginning is missing", i+1, id)
+		case len(want) != count:
+			return nil, fmt.Errorf("position %d: an event that nobody appended", i+1)
+		case i+count > len(all):
+			return nil, fmt.Errorf("append %d at position %d is there in part: its end is missing", id, i+1)
+		case found[id] != 0:
+			return nil, fmt.Errorf("append %d is there twice, at positions %d and %d", id, found[id], i+count)
+		}
+		for j := range want {
+			got := all[i+j]
+			if got.Position != dcb.Position(i+j+1) {
+				return nil, fmt.Errorf("positions are not dense: %d follows %d", got.Position, i+j)
+			}
+			if !reflect.DeepEqual(want[j], got.Event) {
+				return nil, fmt.Errorf("position %d, event %d of append %d is altered: %.500q, not %.500q", got.Position, j, id, fmt.Sprint(got.Event), fmt.Sprint(want[j]))
+			}
+		}
+		i += count
+		found[id] = dcb.Position(i)
+	}
+	return found, nil
+}
