@@ -18,13 +18,17 @@ import (
 // layers is the house, from the ground up: a package imports only packages on earlier lines, never a sibling.
 // ARCHITECTURE.md draws the same picture.
 var layers = []string{
-	"dcb internal/durable internal/testmount",
+	"dcb internal/durable internal/step internal/testmount",
 	"internal/codec internal/segment internal/workload",
 	"wal ledger internal/index internal/eventfile",
 	"internal/sequencer internal/follower materializer query recovery",
 	".",
-	"bench",
-	"bench/table cmd/opossum",
+	"bench crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/variant",
+	"crashlab/internal/blockdisk crashlab/internal/child crashlab/mutate",
+	"crashlab/worker crashlab/internal/blockreplay crashlab/internal/ioerror crashlab/internal/killpoint crashlab/internal/powercut " +
+		"crashlab/internal/rot crashlab/internal/story",
+	"crashlab/internal/sabotage",
+	"bench/table cmd/opossum crashlab",
 }
 
 const module = "opossum"

@@ -1,0 +1,197 @@
+package child
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"opossum"
+	"opossum/crashlab/internal/invariant"
+	"opossum/internal/workload"
+)
+
+// Exit statuses of a child: its parent is gone; it was told nonsense.
+const (
+	exitAlone = 4
+	exitTask  = 5
+)
+
+// Main is the whole of a child. It returns the exit status.
+func Main() int {
+	in := bufio.NewReader(os.Stdin)
+	var task Task
+	line, err := in.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &task)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "child: task:", err)
+		return exitTask
+	}
+	go func() { // nobody is left behind if the parent dies
+		_, _ = io.Copy(io.Discard, in)
+		os.Exit(exitAlone)
+	}()
+	shape, err := invariant.ShapeOf(task.Shape)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "child:", err)
+		return exitTask
+	}
+	c := &child{Task: task, shape: shape, out: os.NewFile(3, "reports")}
+	switch task.Do {
+	case Append:
+		c.append()
+	case Open:
+		c.open()
+		select {}
+	case Check:
+		c.check()
+	case Repair:
+		if _, err := opossum.Repair(context.Background(), task.Dir, &opossum.RepairOptions{AcceptLoss: task.AcceptLoss}); err != nil {
+			c.say(lineError, quote(err))
+		}
+		c.say(lineDone)
+	default:
+		fmt.Fprintf(os.Stderr, "child: nothing to do: %q\n", task.Do)
+		return exitTask
+	}
+	return 0
+}
+
+type child struct {
+	Task
+	shape invariant.Shape
+	mu    sync.Mutex
+	out   *os.File
+}
+
+// say reports one line with one write, so that a kill leaves whole lines.
+func (c *child) say(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, err := c.out.Write(fmt.Appendf(nil, format+"\n", args...)); err != nil {
+		os.Exit(exitAlone)
+	}
+}
+
+// quote makes one line of an error.
+func quote(err error) string { return fmt.Sprintf("%q", err.Error()) }
+
+// open opens the store, or ends the child: an error is an answer, and there is nothing more to do.
+func (c *child) open() *opossum.Engine {
+	c.say(lineBegin)
+	start := time.Now()
+	opts := c.shape.Options
+	e, err := opossum.Open(c.Dir, &opts)
+	if err != nil {
+		c.say(lineError, quote(err))
+		c.finish()
+	}
+	c.say(lineOpen, e.Head(), time.Since(start).Microseconds())
+	return e
+}
+
+// finish reports the end and waits to be killed, unless the task says otherwise.
+func (c *child) finish() {
+	c.say(lineDone)
+	if c.End {
+		os.Exit(0)
+	}
+	select {}
+}
+
+// append appends, reads along, prompts checkpoints. Errors of the engine are reported, and end only the writer that got them.
+func (c *child) append() {
+	ctx := context.Background()
+	e := c.open()
+	if c.Filing == "paused" {
+		if _, err := e.PauseFiling(ctx); err != nil {
+			c.say(lineError, quote(err))
+		}
+	}
+	go c.follow(ctx, e)
+	prompts := make(chan opossum.Position, 1)
+	go func() {
+		for p := range prompts {
+			if err := e.WaitMaterialized(ctx, p); err != nil && !errors.Is(err, opossum.ErrClosed) {
+				c.say(lineError, quote(err))
+			}
+		}
+	}()
+	var done sync.WaitGroup
+	for w := range c.Writers {
+		done.Go(func() { c.write(ctx, e, w, prompts) })
+	}
+	done.Wait()
+	if c.Filing == "waited" {
+		if err := e.WaitMaterialized(ctx, e.Head()); err != nil {
+			c.say(lineError, quote(err))
+		}
+	}
+	if c.Close {
+		c.say(lineClosing)
+		if err := e.Close(); err != nil {
+			c.say(lineError, quote(err))
+		}
+	}
+	c.finish()
+}
+
+// write is one writer.
+func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts chan<- opossum.Position) {
+	last := opossum.Position(0)
+	for n := range c.Appends {
+		id := c.First + uint64(w*workload.IDsPerWriter+n)
+		p, err := e.Append(ctx, workload.Events(id), workload.Condition(id, last))
+		if err != nil {
+			c.say(lineError, quote(err))
+			return
+		}
+		c.say("%s", workload.AckLine(id, p))
+		last = p
+		if c.Filing == "prompted" && n%8 == 7 {
+			select {
+			case prompts <- p:
+			default:
+			}
+		}
+	}
+}
+
+// follow reports what a subscriber sees of the newest events.
+func (c *child) follow(ctx context.Context, e *opossum.Engine) {
+	sub, err := e.Subscribe(ctx, opossum.AllEvents(), e.Head()-min(e.Head(), 10))
+	if err != nil {
+		return // closed already
+	}
+	for ev, err := range sub.All() {
+		if err != nil {
+			return // the engine is closed or poisoned, which the writers report
+		}
+		if id, _, _ := workload.Origin(ev.Event.ID); id%3 == 0 { // some are enough
+			c.say("%s", workload.ReadLine(ev))
+		}
+	}
+}
+
+func (c *child) check() {
+	v, err := invariant.Check(context.Background(), invariant.Order{
+		Dir: c.Dir, Shape: c.shape, Witness: c.Witness, PowerCut: c.PowerCut, Recovered: c.Recovered,
+		Seed: c.Seed, Beside: c.Beside, Deep: c.Deep, Append: c.Another,
+	})
+	b, jsonErr := json.Marshal(v)
+	if jsonErr != nil {
+		fmt.Fprintln(os.Stderr, "child:", jsonErr)
+		os.Exit(exitTask)
+	}
+	if err != nil {
+		c.say(lineWrong, quote(err))
+	}
+	c.say(lineVerdict, b)
+}

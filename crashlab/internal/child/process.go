@@ -1,0 +1,222 @@
+package child
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"opossum"
+	"opossum/internal/workload"
+)
+
+// patience is how long a child may take for a task that has an end. A hang is a finding, not a wait.
+const patience = 60 * time.Second
+
+// Process is a running child. Its methods are for one goroutine.
+type Process struct {
+	cmd     *exec.Cmd
+	stdin   io.WriteCloser
+	reports *os.File
+	lines   *bufio.Scanner
+	stderr  bytes.Buffer
+
+	Acks    int              // reported so far
+	Head    opossum.Position // as the child found it
+	Errs    []string         // errors that it reported
+	Took    time.Duration    // opening
+	Opened  bool
+	wrong   string
+	verdict []byte
+}
+
+// Option changes how a child is started.
+type Option func(*exec.Cmd)
+
+// Env gives a child an environment variable, "NAME=value".
+func Env(v string) Option { return func(c *exec.Cmd) { c.Env = append(c.Env, v) } }
+
+// Start runs a child of the binary worker. Its reports are read with Next.
+func Start(worker string, t Task, options ...Option) (*Process, error) {
+	ours, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p, err := start(worker, t, theirs, options)
+	err = errors.Join(err, theirs.Close())
+	if err != nil {
+		return nil, errors.Join(err, ours.Close())
+	}
+	p.reports = ours
+	p.lines = bufio.NewScanner(ours)
+	p.lines.Buffer(nil, 64<<20)
+	return p, nil
+}
+
+// StartReportingTo runs a child that reports to a file of the caller's, who reads it later.
+func StartReportingTo(worker string, t Task, reports *os.File, options ...Option) (*Process, error) {
+	return start(worker, t, reports, options)
+}
+
+func start(worker string, t Task, reports *os.File, options []Option) (*Process, error) {
+	p := &Process{cmd: exec.Command(worker)}
+	p.cmd.ExtraFiles, p.cmd.Stderr = []*os.File{reports}, &p.stderr
+	p.cmd.Env = os.Environ()
+	for _, o := range options {
+		o(p.cmd)
+	}
+	var err error
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	task, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if _, err := p.stdin.Write(append(task, '\n')); err != nil {
+		return nil, errors.Join(err, p.Kill())
+	}
+	return p, nil
+}
+
+// Next returns the next report, after noting in w (if not nil) what it says; false at the end, when the child is gone.
+func (p *Process) Next(w *workload.Witness) (string, bool) {
+	if !p.lines.Scan() {
+		return "", false
+	}
+	line := p.lines.Text()
+	p.note(line, w)
+	return line, true
+}
+
+func (p *Process) note(line string, w *workload.Witness) {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "ack":
+		p.Acks++
+	case "error":
+		p.Errs = append(p.Errs, unquote(rest))
+	case "open":
+		var micros int64
+		_, _ = fmt.Sscanf(line, lineOpen, &p.Head, &micros)
+		p.Took, p.Opened = time.Duration(micros)*time.Microsecond, true
+	case "violation":
+		p.wrong = unquote(rest)
+	case "verdict":
+		p.verdict = []byte(rest)
+	}
+	if w != nil {
+		w.Note(line)
+	}
+}
+
+func unquote(s string) string {
+	if u, err := strconv.Unquote(s); err == nil {
+		return u
+	}
+	return s
+}
+
+// Signal sends the child SIGKILL and does not wait.
+func (p *Process) Signal() error { return p.cmd.Process.Kill() }
+
+// Drain takes all reports that are left. It returns when the child is gone.
+func (p *Process) Drain(w *workload.Witness) {
+	for {
+		if _, ok := p.Next(w); !ok {
+			return
+		}
+	}
+}
+
+// Kill kills the child and reaps it. What it had reported and nobody has read is given up.
+func (p *Process) Kill() error {
+	err := p.cmd.Process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	return errors.Join(err, p.reap())
+}
+
+// reap waits for a child that was killed or has ended. How it ended is told by Wait only.
+func (p *Process) reap() error {
+	err := p.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
+// Wait waits for the end of the child. The error says how it ended, if not with status 0, and what it wrote to standard error.
+func (p *Process) Wait() error {
+	err := p.cmd.Wait()
+	if p.reports != nil {
+		_ = p.reports.Close()
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && p.stderr.Len() > 0 {
+		return fmt.Errorf("%w; it said: %.4000s", err, p.stderr.String())
+	}
+	return err
+}
+
+// Killed reports whether err of Wait is that of a process that was killed with SIGKILL.
+func Killed(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+}
+
+// Run runs a child to its end and returns it with everything it reported, noted in w. A child that hangs, panics or is killed
+// is an error.
+func Run(ctx context.Context, worker string, t Task, w *workload.Witness, options ...Option) (*Process, error) {
+	t.End = true
+	p, err := Start(worker, t, options...)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it hangs: no end after %v", patience))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })() // which prints where every goroutine is
+	p.Drain(w)
+	if err := p.Wait(); err != nil {
+		return p, errors.Join(context.Cause(ctx), err)
+	}
+	return p, nil
+}
+
+// Judge runs a child that checks a store. A violation is in the Result; the error is one of the lab's. A child that panics or hangs is
+// a violation.
+func Judge(ctx context.Context, worker string, t Task, options ...Option) (Result, error) {
+	t.Do = Check
+	p, err := Run(ctx, worker, t, nil, options...)
+	if ctx.Err() != nil {
+		return Result{}, context.Cause(ctx)
+	}
+	if p == nil {
+		return Result{}, err
+	}
+	r := Result{Violation: p.wrong}
+	if err != nil {
+		r.Violation = err.Error()
+	}
+	if p.verdict == nil {
+		if r.Violation == "" {
+			return r, errors.New("a check ended without a verdict")
+		}
+		return r, nil
+	}
+	return r, json.Unmarshal(p.verdict, &r.Verdict)
+}

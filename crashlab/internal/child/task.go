@@ -1,0 +1,58 @@
+package child
+
+import (
+	"opossum"
+	"opossum/crashlab/internal/invariant"
+	"opossum/internal/workload"
+)
+
+// What a child can do.
+const (
+	Append = "append" // append and report until it is killed, or until done
+	Open   = "open"   // only open the store, report its head, and wait to be killed
+	Check  = "check"  // recover the store and judge it: invariant.Check
+	Repair = "repair" // opossum.Repair
+)
+
+// Task is what a child is told.
+type Task struct {
+	Do    string
+	Dir   string
+	Shape string // of invariant.Shapes
+
+	// Append.
+	First   uint64 // the number of the first append: a multiple of workload.IDsPerWriter, plus workload.Large for large events
+	Writers int
+	Appends int    // of each writer
+	Filing  string // "paused"; "prompted": checkpoints on demand, as often as they go; "waited": all is checkpointed before "done"; "": as it comes
+	Close   bool   // close the store before "done"
+	End     bool   // end after "done", with status 0, instead of waiting to be killed
+
+	// Check.
+	Witness   *workload.Witness `json:",omitempty"`
+	PowerCut  bool              // see invariant.Order, here and below
+	Recovered *opossum.Position `json:",omitempty"`
+	Seed      uint64
+	Beside    bool
+	Deep      bool
+	Another   uint64 // the number of an append to be made at the end
+
+	AcceptLoss bool // Repair
+}
+
+// Lines that a child reports beside those for the witness (workload.AckLine, workload.ReadLine).
+const (
+	lineOpen    = "open %d %d"   // head, microseconds that opening took
+	lineBegin   = "begin"        // it is about to open the store
+	lineClosing = "closing"      // it is about to close it
+	lineDone    = "done"         // it has done everything
+	lineError   = "error %s"     // an append or another call failed, as it may when the disk does; the text is quoted
+	lineVerdict = "verdict %s"   // of a check, as JSON
+	lineWrong   = "violation %s" // what a check found, quoted
+)
+
+// Result is what came of a check.
+type Result struct {
+	invariant.Verdict
+	Violation string // empty: everything that must be, is
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"opossum/crashlab/internal/lab"
+)
+
+// techniques are all there are, in the order in which they run.
+func techniques() []lab.Technique {
+	return slices.Concat[[]lab.Technique]()
+}
+
+// chosen returns the techniques whose names are, or begin with, one of the arguments; all of them without arguments.
+func chosen(names []string) ([]lab.Technique, error) {
+	if len(names) == 0 {
+		return techniques(), nil
+	}
+	var out []lab.Technique
+	for _, name := range names {
+		n := len(out)
+		for _, t := range techniques() {
+			if t.Name == name || strings.HasPrefix(t.Name, name+"/") {
+				out = append(out, t)
+			}
+		}
+		if len(out) == n {
+			return nil, fmt.Errorf("there is no technique %q; crashlab list names them", name)
+		}
+	}
+	return out, nil
+}
