@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TOOLS       = $(CURDIR)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-short check format vet lint cross fuzz bench bench-floors clean
+.PHONY: help run test test-short crash crash-tools check format vet lint cross fuzz bench bench-floors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,16 @@ test: ## all tests, with the race detector and in shuffled order
 
 test-short: ## a quick pass without the race detector
 	$(GO) test -short ./...
+
+crash: crash-tools ## the crash lab, in the size of CI: power cuts, replayed disks, I/O errors, kills, rot, sabotages (Linux, root)
+	$(GO) run ./crashlab ci
+
+crash-tools: ## install the file systems that the crash lab formats, if they are missing (apt or dnf)
+	@missing=; for tool in mkfs.ext4 mkfs.xfs mkfs.btrfs; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	test -n "$$missing" || exit 0; echo "missing:$$missing"; \
+	if command -v apt-get >/dev/null; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy e2fsprogs xfsprogs btrfs-progs; \
+	elif command -v dnf >/dev/null; then dnf install -qy e2fsprogs xfsprogs btrfs-progs; \
+	else echo "install mkfs.ext4, mkfs.xfs and mkfs.btrfs: the crash lab needs them" >&2; exit 1; fi
 
 check: format vet lint cross ## format, vet, lint, and the builds for other systems
 
@@ -55,4 +65,4 @@ bench-floors: ## appends beside the bare log, at 1 to 1,024 writers
 	$(GO) run ./bench/table --floors
 
 clean: ## remove what run, lint and the benchmarks leave behind
-	rm -rf bin demo-data .tools
+	rm -rf bin demo-data .tools crash-report.json crash-report.md

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,7 @@ loop devices or processes behind, however it ends.
 Exit status: 0 nothing was found; 1 the lab itself failed; 2 there are findings.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	c.AddCommand(listCommand(), runCommand(), replayCommand())
+	c.AddCommand(ciCommand(), soakCommand(), listCommand(), runCommand(), replayCommand())
 	return c
 }
 
@@ -69,12 +70,11 @@ func runCommand() *cobra.Command {
 						n = cases
 					}
 					out, err := lab.Run(c.Context(), t, env, seed, lab.Bound{Cases: n, First: first}, workers)
-					fmt.Fprintf(c.OutOrStdout(), "%-24s %6d cases %7d crashes %8d acks verified %3d findings  %v  %v\n",
-						t.Name, out.Cases, out.Crashes, out.Acked, len(out.Findings), out.Took.Round(time.Millisecond), out.Met)
-					for _, f := range out.Findings {
-						found = true
-						fmt.Fprintf(c.OutOrStdout(), "  FINDING: crashlab replay %s --seed %d --index %d\n    %s: %s\n", f.Technique, f.Seed, f.Index, f.At, f.What)
+					printOutcome(c.OutOrStdout(), out)
+					for _, what := range slices.Sorted(maps.Keys(out.Met)) {
+						fmt.Fprintf(c.OutOrStdout(), "  %7d %s\n", out.Met[what], what)
 					}
+					found = found || len(out.Findings) > 0
 					if err != nil {
 						return err
 					}
@@ -86,11 +86,20 @@ func runCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().Uint64Var(&seed, "seed", rand.Uint64N(1<<32), "of everything random; by default a new one")
+	seedFlag(c, &seed)
 	c.Flags().Uint64Var(&cases, "cases", 0, "of each technique; by default as many as in CI")
 	c.Flags().Uint64Var(&first, "first", 0, "the index of the first case")
-	c.Flags().IntVar(&workers, "workers", runtime.NumCPU(), "cases at a time")
+	workersFlag(c, &workers)
 	return c
+}
+
+func seedFlag(c *cobra.Command, seed *uint64) {
+	c.Flags().Uint64Var(seed, "seed", rand.Uint64N(1<<32), "of everything random (by default another one each time)")
+	c.Flags().Lookup("seed").DefValue = ""
+}
+
+func workersFlag(c *cobra.Command, workers *int) {
+	c.Flags().IntVar(workers, "workers", runtime.NumCPU(), "cases at a time")
 }
 
 func replayCommand() *cobra.Command {
