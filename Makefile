@@ -17,9 +17,11 @@ run: ## the demo: a course enrolment under load, killed and recovered, in ./demo
 
 test: ## all tests, with the race detector and in shuffled order
 	$(GO) test -race -shuffle=on -timeout 9m ./...
+	$(GO) test -tags crashlab ./internal/step
 
 test-short: ## a quick pass without the race detector
 	$(GO) test -short ./...
+	$(GO) test -tags crashlab ./internal/step
 
 crash: crash-tools ## the crash lab, in the size of CI: power cuts, replayed disks, I/O errors, kills, rot, sabotages (Linux, root)
 	$(GO) run ./crashlab ci
@@ -38,6 +40,7 @@ format: ## fail if a file is not gofmt-ed
 
 vet: ## go vet
 	$(GO) vet ./...
+	$(GO) vet -tags crashlab ./...
 
 lint: ## staticcheck, at the pinned version
 	@test -x $(TOOLS)/$(STATICCHECK) || { \

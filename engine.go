@@ -15,11 +15,11 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"opossum/internal/durable"
 	"opossum/internal/eventfile"
 	"opossum/internal/follower"
 	"opossum/internal/index"
 	"opossum/internal/sequencer"
+	"opossum/internal/step"
 	"opossum/ledger"
 	"opossum/materializer"
 	"opossum/query"
@@ -224,10 +224,10 @@ func makeDir(dir string) error {
 	if err := makeDir(parent); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := step.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return durable.Dir(parent)
+	return step.SyncDir(parent)
 }
 
 // checkForeign refuses a directory of other things before anything is put into it.

@@ -18,7 +18,7 @@ import (
 // layers is the house, from the ground up: a package imports only packages on earlier lines, never a sibling.
 // ARCHITECTURE.md draws the same picture.
 var layers = []string{
-	"dcb internal/durable internal/step internal/testmount",
+	"dcb internal/step internal/testmount",
 	"internal/codec internal/segment internal/workload",
 	"wal ledger internal/index internal/eventfile",
 	"internal/sequencer internal/follower materializer query recovery",

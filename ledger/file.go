@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"opossum/dcb"
-	"opossum/internal/durable"
+	"opossum/internal/step"
 )
 
 const (
@@ -130,25 +130,25 @@ func Store(dir string, s State) (err error) {
 			err = fmt.Errorf("ledger: store: %w", err)
 		}
 	}()
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	f, err := step.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsynced, err)
 	}
-	if _, err = f.Write(s.Encode()); err != nil {
-		return errors.Join(fmt.Errorf("%w: %w", ErrUnsynced, err), f.Close(), os.Remove(temp))
+	if err = step.Write(f, s.Encode()); err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", ErrUnsynced, err), f.Close(), step.Remove(temp))
 	}
-	if err = errors.Join(f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(temp))
+	if err = errors.Join(step.Sync(f), f.Close()); err != nil {
+		return errors.Join(err, step.Remove(temp))
 	}
-	if err := os.Rename(temp, filepath.Join(dir, FileName)); err != nil {
+	if err := step.Rename(temp, filepath.Join(dir, FileName)); err != nil {
 		return err
 	}
-	return durable.Dir(dir)
+	return step.SyncDir(dir)
 }
 
 // RemoveTemp removes what a Store left behind whose process died; it reports whether there was something.
 func RemoveTemp(dir string) (bool, error) {
-	err := os.Remove(filepath.Join(dir, tempName))
+	err := step.Remove(filepath.Join(dir, tempName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"opossum/dcb"
-	"opossum/internal/durable"
 	"opossum/internal/eventfile"
+	"opossum/internal/step"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -126,7 +126,7 @@ func (o *Opened) quarantine(dir string, cuts []Cut) error {
 			return err
 		}
 		q := filepath.Join(dir, QuarantineDir)
-		if err := os.Mkdir(q, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := step.Mkdir(q, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		path := filepath.Join(q, fmt.Sprintf("wal-%08d-at-%d.bin", c.Gen, c.Offset))
@@ -140,20 +140,19 @@ func (o *Opened) quarantine(dir string, cuts []Cut) error {
 }
 
 func writeDurably(path string, b []byte) error {
-	f, err := os.Create(path)
+	f, err := step.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(step.Write(f, b), step.Sync(f), f.Close()); err != nil {
 		return err
 	}
-	return errors.Join(durable.Dir(filepath.Dir(path)), durable.Dir(filepath.Dir(filepath.Dir(path))))
+	return errors.Join(step.SyncDir(filepath.Dir(path)), step.SyncDir(filepath.Dir(filepath.Dir(path))))
 }
 
 // create makes the log of a new store; what an unfinished creation left is removed first.
 func (o *Opened) create(walDir string, p Plan, now time.Time) error {
-	if err := os.Mkdir(walDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := step.Mkdir(walDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	for _, gen := range p.RemoveGens {

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"opossum/internal/durable"
+	"opossum/internal/step"
 )
 
 // quarantine is where a repair puts what it replaces and removes, in the same tree as in the store.
@@ -54,12 +54,12 @@ func mkdirDurably(path, base string) error {
 	if err := mkdirDurably(filepath.Dir(path), base); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o755); errors.Is(err, fs.ErrExist) {
+	if err := step.Mkdir(path, 0o755); errors.Is(err, fs.ErrExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	return durable.Dir(filepath.Dir(path))
+	return step.SyncDir(filepath.Dir(path))
 }
 
 // keep copies a file, durably, unless an equal copy is there from a repair that was interrupted. What is no regular file is moved.
@@ -81,13 +81,13 @@ func (q quarantine) keep(path string) error {
 	}
 	temp := to + ".tmp"
 	if err := copyDurably(path, temp); err != nil {
-		return errors.Join(err, ifPresent(os.Remove(temp)))
+		return errors.Join(err, ifPresent(step.Remove(temp)))
 	}
-	if err := os.Rename(temp, to); err != nil {
+	if err := step.Rename(temp, to); err != nil {
 		return err
 	}
 	q.kept[path] = to
-	return durable.Dir(filepath.Dir(to))
+	return step.SyncDir(filepath.Dir(to))
 }
 
 // move moves a file or directory, durably. One that is not there has been moved before.
@@ -99,10 +99,10 @@ func (q quarantine) move(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(path, to); err != nil {
+	if err := step.Rename(path, to); err != nil {
 		return err
 	}
-	return errors.Join(durable.Dir(filepath.Dir(to)), durable.Dir(filepath.Dir(path)))
+	return errors.Join(step.SyncDir(filepath.Dir(to)), step.SyncDir(filepath.Dir(path)))
 }
 
 // finish gives what was put aside its final name, by the time, and returns it; empty if nothing was put aside.
@@ -120,10 +120,10 @@ func (q quarantine) finish(now time.Time) (string, error) {
 		}
 		to = fmt.Sprintf("%s-%d", base, n)
 	}
-	if err := os.Rename(q.dir, to); err != nil {
+	if err := step.Rename(q.dir, to); err != nil {
 		return "", err
 	}
-	return to, durable.Dir(filepath.Dir(to))
+	return to, step.SyncDir(filepath.Dir(to))
 }
 
 // ifPresent drops the error that there is no such file.
@@ -140,12 +140,15 @@ func copyDurably(from, to string) error {
 		return err
 	}
 	defer in.Close() // nothing was written: there is no error to report
-	out, err := os.Create(to)
+	out, err := step.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
+	err = step.Do(step.KindWrite, to, func() error {
+		_, err := io.Copy(out, in)
+		return err
+	})
+	return errors.Join(err, step.Sync(out), out.Close())
 }
 
 // sameContent reports whether both files can be read and are equal.

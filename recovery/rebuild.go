@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"opossum/dcb"
-	"opossum/internal/durable"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/internal/segment"
+	"opossum/internal/step"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -73,7 +73,7 @@ func (r *RebuildReport) rebuild(ctx context.Context, m *meter) error {
 	if len(remove) == 0 {
 		return nil
 	}
-	return durable.Dir(dir)
+	return step.SyncDir(dir)
 }
 
 // fetchFiled returns the event of a file, and nothing else.

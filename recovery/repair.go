@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -13,10 +12,10 @@ import (
 
 	"opossum/dcb"
 	"opossum/internal/codec"
-	"opossum/internal/durable"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/internal/segment"
+	"opossum/internal/step"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -315,11 +314,11 @@ func (r *repairer) tidy(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := each(ctx, r.plan.temps, os.RemoveAll); err != nil {
+	if err := each(ctx, r.plan.temps, step.RemoveAll); err != nil {
 		return err
 	}
 	if len(r.plan.drop) > 0 { // what was given up must not come back
-		if err := durable.Dir(r.s.log.dir); err != nil {
+		if err := step.SyncDir(r.s.log.dir); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"opossum/dcb"
-	"opossum/internal/durable"
+	"opossum/internal/step"
 )
 
 // Acked is the newest durable place that the log remembered outside itself, in the file ACKED: written after each sync
@@ -97,18 +97,17 @@ func WriteAcked(dir string, id StoreID, a Acked) error {
 	if err := writeSynced(temp, a.encode(id)); err != nil {
 		return fmt.Errorf("wal: write witness: %w", err)
 	}
-	if err := os.Rename(temp, AckedPath(dir)); err != nil {
+	if err := step.Rename(temp, AckedPath(dir)); err != nil {
 		return fmt.Errorf("wal: write witness: %w", err)
 	}
-	return durable.Dir(dir)
+	return step.SyncDir(dir)
 }
 
 // writeSynced leaves a half-written file to be overwritten by the next attempt.
 func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, filePerm)
+	f, err := step.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, filePerm)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(step.Write(f, b), step.Sync(f), f.Close())
 }

@@ -15,7 +15,7 @@ import (
 	tidwall "github.com/tidwall/wal"
 
 	"opossum/dcb"
-	"opossum/internal/durable"
+	"opossum/internal/step"
 )
 
 const (
@@ -95,7 +95,7 @@ func RemoveGeneration(dir string, gen uint64) error {
 	if err := removeGenDir(temp); err != nil {
 		return err
 	}
-	if err := os.Rename(final, temp); err != nil && !notExist(err) {
+	if err := step.Rename(final, temp); err != nil && !notExist(err) {
 		return fmt.Errorf("wal: remove: %w", err)
 	}
 	return removeGenDir(temp)
@@ -105,7 +105,7 @@ func RemoveGeneration(dir string, gen uint64) error {
 func RemoveTemp(dir, name string) error { return removeGenDir(filepath.Join(dir, name)) }
 
 func removeGenDir(path string) error {
-	if err := os.RemoveAll(path); err != nil {
+	if err := step.RemoveAll(path); err != nil {
 		return fmt.Errorf("wal: remove: %w", err)
 	}
 	return nil
@@ -146,10 +146,10 @@ func BuildGeneration(dir string, id StoreID, gen uint64, now time.Time, link *Li
 	if err != nil {
 		return Built{}, fmt.Errorf("wal: build generation %d: %w", gen, err)
 	}
-	if err := os.Rename(temp, final); err != nil {
+	if err := step.Rename(temp, final); err != nil {
 		return Built{}, fmt.Errorf("wal: publish generation %d: %w", gen, err)
 	}
-	if err := durable.Dir(dir); err != nil {
+	if err := step.SyncDir(dir); err != nil {
 		return Built{}, errors.Join(fmt.Errorf("wal: publish generation %d: %w", gen, err), RemoveGeneration(dir, gen))
 	}
 	return b, nil
@@ -160,7 +160,7 @@ func writeGeneration(path string, id StoreID, gen uint64, now time.Time, link *L
 	if err != nil {
 		return Built{}, err
 	}
-	defer func() { err = errors.Join(err, g.tail.Close(), g.file.Close()) }()
+	defer func() { err = errors.Join(err, g.close()) }()
 
 	w := frameWriter{id: id, generation: g}
 	if err := w.write(Frame{Kind: KindHeader}, headerBody(id, now)); err != nil {
@@ -181,10 +181,10 @@ func writeGeneration(path string, id StoreID, gen uint64, now time.Time, link *L
 		b.Next = c.Last() + 1
 	}
 	b.Gen, b.No, b.End, b.Sum = gen, w.no, w.end, w.sum
-	if err := g.file.Sync(); err != nil {
+	if err := step.Sync(g.file); err != nil {
 		return Built{}, err
 	}
-	return b, durable.Dir(path)
+	return b, step.SyncDir(path)
 }
 
 // generation is an open generation: tidwall's log to write with, and our own descriptor to sync and read with. The
@@ -201,16 +201,30 @@ func openGeneration(path string, gen uint64) (*generation, error) {
 	if err := refuseStrays(path); err != nil {
 		return nil, err
 	}
-	tail, err := tidwall.Open(path, tidwallOptions())
+	var tail *tidwall.Log
+	err := step.Do(step.KindCreate, path, func() (err error) {
+		tail, err = tidwall.Open(path, tidwallOptions())
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	file, err := os.OpenFile(filepath.Join(path, segmentFile), os.O_RDWR, 0)
 	if err != nil {
-		return nil, errors.Join(err, tail.Close())
+		return nil, errors.Join(err, closeTail(tail, path))
 	}
 	return &generation{no: gen, path: path, tail: tail, file: file}, nil
 }
+
+func (g *generation) close() error {
+	if g.tail == nil {
+		return g.file.Close()
+	}
+	return errors.Join(closeTail(g.tail, g.path), g.file.Close())
+}
+
+// closeTail: tidwall/wal syncs when it closes, although nobody waits for that here.
+func closeTail(tail *tidwall.Log, path string) error { return step.Do(step.KindSync, path, tail.Close) }
 
 // refuseStrays returns an error if a generation's directory holds another file that tidwall/wal would take for its own. It
 // believes names: an empty file <number>.START makes it delete every segment before that number, and a second segment
@@ -257,7 +271,8 @@ func (w *frameWriter) write(f Frame, bodies ...[]byte) error {
 		w.buf = append(w.buf, b...)
 	}
 	sum := sealFrame(w.buf, w.id, w.generation.no, f)
-	if err := w.tail.Write(f.No, w.buf); err != nil {
+	err := step.Do(step.KindWrite, w.path, func() error { return w.tail.Write(f.No, w.buf) })
+	if err != nil {
 		return err
 	}
 	w.no, w.sum = f.No, sum

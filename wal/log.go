@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 // DefaultRotateBytes is the size at which a generation is followed by the next. tidwall/wal keeps the whole tail in
@@ -150,7 +151,7 @@ func (l *Log) open(live []Segment, w Witness, lastNo uint64) (err error) {
 	if last, err := cur.tail.LastIndex(); err != nil || last != lastNo {
 		return fmt.Errorf("generation %d: tidwall/wal sees %d entries where %d were verified: %w", w.Gen, last, lastNo, errors.Join(err, dcb.ErrCorrupt))
 	}
-	l.acked, err = os.OpenFile(filepath.Join(l.dir, ackedFile), os.O_RDWR|os.O_CREATE, filePerm)
+	l.acked, err = step.OpenFile(filepath.Join(l.dir, ackedFile), os.O_RDWR|os.O_CREATE, filePerm)
 	if err != nil {
 		return err
 	}
@@ -162,10 +163,7 @@ func (l *Log) open(live []Segment, w Witness, lastNo uint64) (err error) {
 func closeAll(gens []*generation) error {
 	var errs []error
 	for _, g := range gens {
-		if g.tail != nil {
-			errs = append(errs, g.tail.Close())
-		}
-		errs = append(errs, g.file.Close())
+		errs = append(errs, g.close())
 	}
 	return errors.Join(errs...)
 }
@@ -234,10 +232,7 @@ func (l *Log) sync() error {
 	l.anchored.Store(l.w.generation.no)
 	l.durable.Store(uint64(last))
 	a := Acked{Gen: l.w.generation.no, Offset: uint64(end), Position: last}
-	if _, err := l.acked.WriteAt(a.encode(l.id), 0); err != nil {
-		return err
-	}
-	return nil
+	return step.WriteAt(l.acked, a.encode(l.id), 0)
 }
 
 // makeRoom rotates if a frame of size bytes would make the generation too large, and sees to it that a successor is
@@ -328,7 +323,7 @@ func (l *Log) rotate(next *frameWriter) error {
 	l.prepareAt = l.opt.RotateBytes / 2
 	l.rotations.Add(1)
 	l.background.Go(func() { // everything in it is durable; closing only frees tidwall's copy in memory
-		if err := tail.Close(); err != nil {
+		if err := closeTail(tail, old.path); err != nil {
 			l.opt.Logger.Warn("opossum: closing a sealed log generation", "generation", old.no, "error", err)
 		}
 	})

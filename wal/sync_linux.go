@@ -6,19 +6,23 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"opossum/internal/step"
 )
 
 // fdatasync makes the bytes and the length of f durable; time stamps may stay behind.
 func fdatasync(f *os.File) error {
-	for {
-		err := unix.Fdatasync(int(f.Fd()))
-		if err == nil {
-			return nil
+	err := step.Do(step.KindSync, f.Name(), func() error {
+		for {
+			if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
+				return err
+			}
 		}
-		if !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("fdatasync %s: %w", f.Name(), err)
-		}
+	})
+	if err != nil {
+		return fmt.Errorf("fdatasync %s: %w", f.Name(), err)
 	}
+	return nil
 }
 
 // settle makes the file durable and drops it from the page cache, so that the next read shows what the disk holds.
@@ -27,7 +31,7 @@ func settle(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := step.Sync(f); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {

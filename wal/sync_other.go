@@ -5,10 +5,12 @@ package wal
 import (
 	"errors"
 	"os"
+
+	"opossum/internal/step"
 )
 
 // fdatasync is a full sync where there is no cheaper call that keeps the promise (on macOS Go asks for F_FULLFSYNC).
-func fdatasync(f *os.File) error { return f.Sync() }
+func fdatasync(f *os.File) error { return step.Sync(f) }
 
 // settle can only sync here: there is no portable way to drop a file from the cache.
 func settle(path string) error {
@@ -16,8 +18,8 @@ func settle(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(step.Sync(f), f.Close())
 }
 
 // settleFrom makes durable what f holds, which is open for reading only: Windows does not permit that.
-func settleFrom(f *os.File, _ int64) error { return f.Sync() }
+func settleFrom(f *os.File, _ int64) error { return step.Sync(f) }

@@ -24,6 +24,7 @@ import (
 	"syscall"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 const (
@@ -60,7 +61,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(abs, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := step.Mkdir(abs, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return openRoot(abs)

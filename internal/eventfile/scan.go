@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 // HighestValid returns the highest position above the given one whose file verifies, and the path of that file; 0 if there
@@ -66,7 +67,7 @@ func (s *Store) RemoveTemp() (removed []string, err error) {
 			return nil
 		}
 		path := filepath.Join(shard, e.Name())
-		if err := os.Remove(path); err != nil {
+		if err := step.Remove(path); err != nil {
 			return err
 		}
 		removed = append(removed, path)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 // Sync makes durable what every Write that has returned has written, names and directories included.
@@ -68,13 +69,13 @@ const maxSyncs = 32
 
 func (s *Store) syncEach(written []dcb.Position) error {
 	files, dirs := s.toSync(written)
-	if err := syncAll(files, os.O_RDWR); err != nil { // Windows syncs only what is open for writing
+	if err := syncAll(files, openToSync); err != nil {
 		return err
 	}
 	if runtime.GOOS == "windows" { // which cannot sync a directory, and logs changes of names by itself
 		return nil
 	}
-	return syncAll(dirs, os.O_RDONLY)
+	return syncAll(dirs, os.Open)
 }
 
 // toSync lists what must be synced for the files of the ascending positions: the files, then their shards, the directory and
@@ -90,16 +91,19 @@ func (s *Store) toSync(written []dcb.Position) (files, dirs []string) {
 	return files, append(slices.Compact(dirs), s.dir, filepath.Dir(s.dir))
 }
 
-func syncAll(paths []string, flag int) error {
+// openToSync opens a file: Windows syncs only what is open for writing.
+func openToSync(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
+
+func syncAll(paths []string, open func(string) (*os.File, error)) error {
 	var g errgroup.Group
 	g.SetLimit(maxSyncs)
 	for _, path := range paths {
 		g.Go(func() error {
-			f, err := os.OpenFile(path, flag, 0)
+			f, err := open(path)
 			if err != nil {
 				return err
 			}
-			return errors.Join(f.Sync(), f.Close())
+			return errors.Join(step.Sync(f), f.Close())
 		})
 	}
 	return g.Wait()

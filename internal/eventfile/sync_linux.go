@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"opossum/internal/step"
 )
 
 // syncfsReports tells whether syncfs returns the errors of write-back, which it does since Linux 5.8. Before, it returned
@@ -33,7 +35,9 @@ func (s *Store) syncfs() error {
 	}
 	var syncErr error
 	err = conn.Control(func(fd uintptr) {
-		syncErr = uninterrupted(func() error { return unix.Syncfs(int(fd)) })
+		syncErr = step.Do(step.KindSync, s.dir, func() error {
+			return uninterrupted(func() error { return unix.Syncfs(int(fd)) })
+		})
 	})
 	if err == nil {
 		err = syncErr

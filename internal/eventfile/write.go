@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 // tempNames makes the names of temporary files. They never meet those that a killed process left behind, whose number may
@@ -37,8 +38,8 @@ func (s *Store) writeRenamed(p dcb.Position, text []byte) error {
 	if err != nil {
 		return &fs.PathError{Op: "write", Path: s.Path(p), Err: err}
 	}
-	if err := os.Rename(temp, s.Path(p)); err != nil {
-		return errors.Join(err, os.Remove(temp))
+	if err := step.Rename(temp, s.Path(p)); err != nil {
+		return errors.Join(err, step.Remove(temp))
 	}
 	return nil
 }
@@ -49,7 +50,7 @@ func makeShard(shard string) error {
 	info, err := os.Lstat(shard)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err = os.Mkdir(shard, dirMode); errors.Is(err, fs.ErrExist) {
+		if err = step.Mkdir(shard, dirMode); errors.Is(err, fs.ErrExist) {
 			err = nil
 		}
 	case err == nil && !info.IsDir():
@@ -60,13 +61,12 @@ func makeShard(shard string) error {
 
 // createTemp leaves either a complete file or none.
 func createTemp(temp string, text []byte) error {
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := step.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(temp))
+	if err = errors.Join(step.Write(f, text), f.Close()); err != nil {
+		return errors.Join(err, step.Remove(temp))
 	}
 	return nil
 }

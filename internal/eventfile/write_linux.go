@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 // writer holds what Linux needs to write a file under no name at all and link it when it is complete. That saves a third of
@@ -57,12 +58,13 @@ func (s *Store) writeNameless(p dcb.Position, text []byte) error {
 		return err
 	}
 	defer s.writer.shards.release(shard)
-	fd, err := openNameless(shard.fd)
+	name := fileName(p)
+	fd, err := openNameless(shard.fd, name)
 	if err != nil {
 		return err
 	}
-	if err = writeAll(fd, text); err == nil {
-		err = s.link(fd, shard.fd, fileName(p))
+	if err = writeAll(fd, name, text); err == nil {
+		err = s.link(fd, shard.fd, name)
 	}
 	if closeErr := unix.Close(fd); err == nil {
 		err = closeErr
@@ -70,10 +72,13 @@ func (s *Store) writeNameless(p dcb.Position, text []byte) error {
 	return err
 }
 
-func openNameless(dir int) (fd int, err error) {
-	err = uninterrupted(func() error {
-		fd, err = unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
-		return err
+// openNameless makes a file that is to be called name, in the end.
+func openNameless(dir int, name string) (fd int, err error) {
+	err = step.Do(step.KindCreate, name, func() error {
+		return uninterrupted(func() error {
+			fd, err = unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
+			return err
+		})
 	})
 	if err == unix.EOPNOTSUPP || err == unix.EISDIR { // EISDIR: a kernel that does not know the flag
 		err = errNameless
@@ -82,9 +87,13 @@ func openNameless(dir int) (fd int, err error) {
 }
 
 // writeAll goes on after a short write until the kernel gives the reason, such as ENOSPC.
-func writeAll(fd int, b []byte) error {
+func writeAll(fd int, name string, b []byte) error {
 	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
+		n := 0
+		err := step.Do(step.KindWrite, name, func() (err error) {
+			n, err = unix.Write(fd, b)
+			return err
+		})
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
@@ -110,14 +119,19 @@ func (s *Store) link(fd, dir int, name string) error {
 	if err := linkAt(from, dir, temp); err != nil {
 		return err
 	}
-	if err := uninterrupted(func() error { return unix.Renameat(dir, temp, dir, name) }); err != nil {
-		return errors.Join(err, unix.Unlinkat(dir, temp, 0))
+	err = step.Do(step.KindRename, name, func() error {
+		return uninterrupted(func() error { return unix.Renameat(dir, temp, dir, name) })
+	})
+	if err != nil {
+		return errors.Join(err, step.Do(step.KindRemove, temp, func() error { return unix.Unlinkat(dir, temp, 0) }))
 	}
 	return nil
 }
 
 func linkAt(from string, dir int, name string) error {
-	err := uninterrupted(func() error { return unix.Linkat(unix.AT_FDCWD, from, dir, name, unix.AT_SYMLINK_FOLLOW) })
+	err := step.Do(step.KindLink, name, func() error {
+		return uninterrupted(func() error { return unix.Linkat(unix.AT_FDCWD, from, dir, name, unix.AT_SYMLINK_FOLLOW) })
+	})
 	if err == unix.EPERM || err == unix.EOPNOTSUPP { // a file system without hard links
 		return errNameless
 	}
@@ -225,7 +239,9 @@ func openShard(root int, name string) (fd int, err error) {
 	if err = uninterrupted(open); err != unix.ENOENT {
 		return fd, err
 	}
-	err = uninterrupted(func() error { return unix.Mkdirat(root, name, dirMode) })
+	err = step.Do(step.KindMkdir, name, func() error {
+		return uninterrupted(func() error { return unix.Mkdirat(root, name, dirMode) })
+	})
 	if err != nil && err != unix.EEXIST {
 		return -1, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 const (
@@ -88,7 +89,7 @@ func RemoveTemp(dir, name string) error {
 }
 
 func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := step.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("segment: remove: %w", err)
 	}
 	return nil

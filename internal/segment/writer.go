@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"opossum/internal/durable"
+	"opossum/internal/step"
 )
 
 const bufferBytes = 64 * blockBytes
@@ -26,11 +26,11 @@ type writer struct {
 
 // newWriter creates the file. REQUIRES: the parent of dir exists.
 func newWriter(dir string, p place) (*writer, error) {
-	if err := os.Mkdir(dir, dirPerm); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := step.Mkdir(dir, dirPerm); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
 	name := fmt.Sprintf("%s%016x", tempPrefix, rand.Uint64())
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
+	f, err := step.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (w *writer) flush(n int) {
 // put writes bytes that belong to no block, or whose block has been summed.
 func (w *writer) put(b []byte) {
 	if w.err == nil {
-		_, w.err = w.f.Write(b)
+		w.err = step.Write(w.f, b)
 	}
 }
 
@@ -73,7 +73,7 @@ func (w *writer) commit(f footer) error {
 	w.put(w.table)
 	w.put(appendFooter(nil, w.place, f))
 	if w.err == nil {
-		w.err = w.f.Sync()
+		w.err = step.Sync(w.f)
 	}
 	if w.err == nil {
 		w.err = w.publish()
@@ -86,12 +86,12 @@ func (w *writer) publish() error {
 	if err := w.f.Close(); err != nil { // before the rename, which Windows refuses for an open file
 		return err
 	}
-	if err := os.Rename(temp, filepath.Join(w.dir, Name(w.place.r))); err != nil {
+	if err := step.Rename(temp, filepath.Join(w.dir, Name(w.place.r))); err != nil {
 		return err
 	}
 	w.f = nil
 	// The directory itself may be new; where it is not, its parent has nothing to write.
-	return errors.Join(durable.Dir(w.dir), durable.Dir(filepath.Dir(w.dir)))
+	return errors.Join(step.SyncDir(w.dir), step.SyncDir(filepath.Dir(w.dir)))
 }
 
 // abort removes the file unless it has been published.

@@ -1,4 +1,4 @@
-package durable
+package step
 
 import (
 	"io/fs"
@@ -11,11 +11,11 @@ import (
 )
 
 // That names survive shows only in a power cut; here, that it can be called and that an error is one.
-func TestDir(t *testing.T) {
+func TestSyncDir(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "name"), nil, 0o644))
-	require.NoError(t, Dir(dir))
+	require.NoError(t, SyncDir(dir))
 	if runtime.GOOS != "windows" {
-		require.ErrorIs(t, Dir(filepath.Join(dir, "missing")), fs.ErrNotExist)
+		require.ErrorIs(t, SyncDir(filepath.Join(dir, "missing")), fs.ErrNotExist)
 	}
 }
