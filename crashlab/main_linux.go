@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"opossum/crashlab/internal/blockdisk"
 	"opossum/crashlab/internal/host"
 )
 
@@ -23,7 +24,12 @@ const (
 // errFindings says that the lab found what it looks for.
 var errFindings = errors.New("there are findings")
 
-func main() { os.Exit(run()) }
+func main() {
+	if blockdisk.Asked() {
+		os.Exit(blockdisk.Serve())
+	}
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
