@@ -3,6 +3,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -98,7 +99,7 @@ func (fs FileSystem) Format(path string) error {
 	return nil
 }
 
-// CopyImage copies an image with its holes. What was at to is replaced.
+// CopyImage copies an image with its holes; zeros become holes, too (mkfs.xfs writes 64 MiB of them). What was at to is replaced.
 func CopyImage(from, to string) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
@@ -117,7 +118,7 @@ func CopyImage(from, to string) (err error) {
 	if err := out.Truncate(info.Size()); err != nil {
 		return err
 	}
-	buf := make([]byte, 1<<20)
+	buf, zeros := make([]byte, 64<<10), make([]byte, 64<<10)
 	for off := int64(0); ; {
 		data, err := unix.Seek(int(in.Fd()), off, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
@@ -135,8 +136,10 @@ func CopyImage(from, to string) (err error) {
 			if n == 0 && err != nil {
 				return err
 			}
-			if _, err := out.WriteAt(buf[:n], off); err != nil {
-				return err
+			if !bytes.Equal(buf[:n], zeros[:n]) {
+				if _, err := out.WriteAt(buf[:n], off); err != nil {
+					return err
+				}
 			}
 			off += int64(n)
 		}
