@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"opossum/crashlab/internal/blockreplay"
 	"opossum/crashlab/internal/host"
 	"opossum/crashlab/internal/lab"
 	"opossum/crashlab/internal/variant"
@@ -31,7 +32,7 @@ loop devices or processes behind, however it ends.
 Exit status: 0 nothing was found; 1 the lab itself failed; 2 there are findings.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	c.AddCommand(ciCommand(), soakCommand(), listCommand(), runCommand(), replayCommand())
+	c.AddCommand(ciCommand(), soakCommand(), listCommand(), runCommand(), replayCommand(), replayStateCommand())
 	return c
 }
 
@@ -63,6 +64,7 @@ func runCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				env.Keep = keepDir
 				found := false
 				for _, t := range all {
 					n := t.Quick
@@ -118,6 +120,34 @@ func replayCommand() *cobra.Command {
 	c.Flags().Uint64Var(&seed, "seed", 0, "as the finding says")
 	c.Flags().Uint64Var(&index, "index", 0, "as the finding says")
 	return c
+}
+
+// keepDir is where findings keep what can be looked at.
+const keepDir = "crash-findings"
+
+func replayStateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "replay-state DIR", Short: "Judge a disk again that a finding of blocks/* has kept", Args: cobra.ExactArgs(1),
+		Example: "  crashlab replay-state " + keepDir + "/blocks-ext4-7-12-0-1234",
+		RunE: func(c *cobra.Command, args []string) error {
+			return isolated(func() error {
+				env, err := prepare(c.Context())
+				if err != nil {
+					return err
+				}
+				found, err := blockreplay.Judge(c.Context(), env.Worker, args[0], env.Scratch)
+				if err != nil {
+					return err
+				}
+				if found != "" {
+					fmt.Fprintln(c.OutOrStdout(), "FINDING:", found)
+					return errFindings
+				}
+				fmt.Fprintln(c.OutOrStdout(), "nothing was found")
+				return nil
+			})
+		},
+	}
 }
 
 // prepare builds what is crashed.

@@ -50,6 +50,7 @@ func withSession(c *cobra.Command, f *reportFlags, do func(context.Context, *ses
 		if err != nil {
 			return err
 		}
+		env.Keep = keepDir
 		s := &session{env: env, out: c.OutOrStdout(), path: f.path, workers: f.workers}
 		s.Command, s.Seed, s.CPUs, s.Started = strings.Join(append([]string{"crashlab"}, os.Args[1:]...), " "), f.seed, runtime.NumCPU(), time.Now()
 		s.Commit, s.Kernel = commit(c.Context()), kernel()
@@ -116,6 +117,9 @@ func printOutcome(w io.Writer, o lab.Outcome) {
 	fmt.Fprintf(w, "%-32s %6d cases %7d crashes %9d acks verified %3d findings %8v\n", o.Technique, o.Cases, o.Crashes, o.Acked, len(o.Findings), o.Took.Round(100*time.Millisecond))
 	for _, f := range o.Findings {
 		fmt.Fprintf(w, "  FINDING at %s: %s\n    %s\n", f.At, f.What, f.Replay())
+		if f.Kept != "" {
+			fmt.Fprintf(w, "    go run ./crashlab replay-state %s\n", f.Kept)
+		}
 	}
 }
 

@@ -5,12 +5,15 @@ import (
 	"slices"
 	"strings"
 
+	"opossum/crashlab/internal/blockreplay"
 	"opossum/crashlab/internal/lab"
 )
 
 // techniques are all there are, in the order in which they run.
 func techniques() []lab.Technique {
-	return slices.Concat[[]lab.Technique]()
+	return slices.Concat(
+		blockreplay.Techniques(),
+	)
 }
 
 // chosen returns the techniques whose names are, or begin with, one of the arguments; all of them without arguments.
