@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"opossum/crashlab/internal/blockreplay"
+	"opossum/crashlab/internal/diskerror"
 	"opossum/crashlab/internal/lab"
 )
 
@@ -13,6 +14,7 @@ import (
 func techniques() []lab.Technique {
 	return slices.Concat(
 		blockreplay.Techniques(),
+		diskerror.Techniques(),
 	)
 }
 
