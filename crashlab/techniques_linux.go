@@ -8,6 +8,7 @@ import (
 	"opossum/crashlab/internal/blockreplay"
 	"opossum/crashlab/internal/diskerror"
 	"opossum/crashlab/internal/lab"
+	"opossum/crashlab/internal/rot"
 )
 
 // techniques are all there are, in the order in which they run.
@@ -15,6 +16,7 @@ func techniques() []lab.Technique {
 	return slices.Concat(
 		blockreplay.Techniques(),
 		diskerror.Techniques(),
+		rot.Techniques(),
 	)
 }
 

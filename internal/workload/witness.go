@@ -110,3 +110,23 @@ func appends(all []dcb.SequencedEvent) (map[uint64]dcb.Position, error) {
 	}
 	return found, nil
 }
+
+// All returns the events of a store that has what was acknowledged and nothing else. It is an error if what was acknowledged is not dense.
+func (w *Witness) All() ([]dcb.SequencedEvent, error) {
+	n := 0
+	for _, p := range w.Acked {
+		n = max(n, int(p))
+	}
+	all := make([]dcb.SequencedEvent, n)
+	for id, last := range w.Acked {
+		events := Events(id)
+		for i, e := range events {
+			p := int(last) - len(events) + 1 + i
+			if p < 1 {
+				return nil, fmt.Errorf("append %d of %d events was acknowledged at position %d", id, len(events), last)
+			}
+			all[p-1] = dcb.SequencedEvent{Position: dcb.Position(p), Event: e}
+		}
+	}
+	return all, w.Check(all)
+}

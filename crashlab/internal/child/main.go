@@ -57,6 +57,11 @@ func Main() int {
 			c.say(lineError, quote(err))
 		}
 		c.say(lineDone)
+	case Rot:
+		d, err := invariant.Examine(context.Background(), invariant.Injury{
+			Dir: task.Dir, Shape: shape, Witness: task.Witness, File: task.Damaged, Seed: task.Seed, Repair: task.Mend,
+		})
+		c.verdict(d, err)
 	default:
 		fmt.Fprintf(os.Stderr, "child: nothing to do: %q\n", task.Do)
 		return exitTask
@@ -185,6 +190,11 @@ func (c *child) check() {
 		Dir: c.Dir, Shape: c.shape, Witness: c.Witness, PowerCut: c.PowerCut, Recovered: c.Recovered,
 		Seed: c.Seed, Beside: c.Beside, Deep: c.Deep, Append: c.Another,
 	})
+	c.verdict(v, err)
+}
+
+// verdict reports what came of a check, and what was wrong.
+func (c *child) verdict(v any, err error) {
 	b, jsonErr := json.Marshal(v)
 	if jsonErr != nil {
 		fmt.Fprintln(os.Stderr, "child:", jsonErr)

@@ -199,24 +199,36 @@ func Run(ctx context.Context, worker string, t Task, w *workload.Witness, option
 
 // Judge runs a child that checks a store. A violation is in the Result; the error is one of the lab's. A child that panics or hangs is
 // a violation.
-func Judge(ctx context.Context, worker string, t Task, options ...Option) (Result, error) {
+func Judge(ctx context.Context, worker string, t Task, options ...Option) (r Result, err error) {
 	t.Do = Check
+	r.Violation, err = judge(ctx, worker, t, &r.Verdict, options)
+	return r, err
+}
+
+// Examine runs a child that looks at a damaged store, as Judge does.
+func Examine(ctx context.Context, worker string, t Task) (e Examined, err error) {
+	t.Do = Rot
+	e.Violation, err = judge(ctx, worker, t, &e.Diagnosis, nil)
+	return e, err
+}
+
+func judge(ctx context.Context, worker string, t Task, verdict any, options []Option) (violation string, err error) {
 	p, err := Run(ctx, worker, t, nil, options...)
 	if ctx.Err() != nil {
-		return Result{}, context.Cause(ctx)
+		return "", context.Cause(ctx)
 	}
 	if p == nil {
-		return Result{}, err
+		return "", err
 	}
-	r := Result{Violation: p.wrong}
+	violation = p.wrong
 	if err != nil {
-		r.Violation = err.Error()
+		violation = err.Error()
 	}
 	if p.verdict == nil {
-		if r.Violation == "" {
-			return r, errors.New("a check ended without a verdict")
+		if violation == "" {
+			return "", errors.New("a check ended without a verdict")
 		}
-		return r, nil
+		return violation, nil
 	}
-	return r, json.Unmarshal(p.verdict, &r.Verdict)
+	return violation, json.Unmarshal(p.verdict, verdict)
 }

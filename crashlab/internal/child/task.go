@@ -12,6 +12,7 @@ const (
 	Open   = "open"   // only open the store, report its head, and wait to be killed
 	Check  = "check"  // recover the store and judge it: invariant.Check
 	Repair = "repair" // opossum.Repair
+	Rot    = "rot"    // look at a damaged store: invariant.Examine
 )
 
 // Task is what a child is told.
@@ -38,6 +39,10 @@ type Task struct {
 	Another   uint64 // the number of an append to be made at the end
 
 	AcceptLoss bool // Repair
+
+	// Rot, beside Witness and Seed.
+	Damaged string // the file, relative to Dir
+	Mend    bool   // repair the store instead of opening it
 }
 
 // Lines that a child reports beside those for the witness (workload.AckLine, workload.ReadLine).
@@ -50,6 +55,12 @@ const (
 	lineVerdict = "verdict %s"   // of a check, as JSON
 	lineWrong   = "violation %s" // what a check found, quoted
 )
+
+// Examined is what came of looking at a damaged store.
+type Examined struct {
+	invariant.Diagnosis
+	Violation string // empty: everything that must be, is
+}
 
 // Result is what came of a check.
 type Result struct {

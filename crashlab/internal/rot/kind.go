@@ -1,0 +1,28 @@
+package rot
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// kinds are the kinds of files in a store.
+var kinds = []string{"log", "acked", "ledger", "events", "index", "quarantine", "lock"}
+
+// kindOf tells the kind of a file of a store by its relative path; "" is none of them.
+func kindOf(path string) string {
+	dir, name := filepath.Split(path)
+	room, _, inside := strings.Cut(filepath.ToSlash(dir), "/")
+	switch {
+	case path == "LOCK":
+		return "lock"
+	case path == "ledger.json":
+		return "ledger"
+	case room == "wal" && name == "ACKED":
+		return "acked"
+	case room == "wal" && !strings.Contains(dir, ".tmp"):
+		return "log"
+	case inside && (room == "events" || room == "index" || room == "quarantine"):
+		return room
+	}
+	return ""
+}

@@ -1,0 +1,136 @@
+package rot
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"opossum/crashlab/internal/child"
+	"opossum/crashlab/internal/lab"
+)
+
+// Techniques are one for each kind of file.
+func Techniques() []lab.Technique {
+	quick := map[string]uint64{"log": 160, "acked": 60, "ledger": 80, "events": 120, "index": 120, "quarantine": 20, "lock": 20}
+	share := map[string]int{"log": 8, "acked": 2, "ledger": 3, "events": 5, "index": 5, "quarantine": 1, "lock": 1}
+	var out []lab.Technique
+	for _, kind := range kinds {
+		out = append(out, lab.Technique{
+			Name: "rot/" + kind, About: "damage one file of a store at rest", Quick: quick[kind], Share: share[kind],
+			Case: func(ctx context.Context, env lab.Env, seed, index uint64) (lab.Tally, error) {
+				return one(ctx, env, kind, seed, index)
+			},
+		})
+	}
+	return out
+}
+
+// one copies a store, damages a file of the kind, and has it examined.
+func one(ctx context.Context, env lab.Env, kind string, seed, index uint64) (t lab.Tally, err error) {
+	all, err := fixtures(ctx, env.Worker)
+	if err != nil {
+		return t, err
+	}
+	dir := filepath.Join(env.Scratch, "store")
+	p, err := admit(all, kind, seed, index, dir)
+	if err != nil {
+		return t, err
+	}
+	end := "opened"
+	if index%2 == 0 {
+		end = "repaired"
+	}
+	found, err := child.Examine(ctx, env.Worker, child.Task{
+		Dir: dir, Shape: p.of.shape, Witness: p.of.witness, Damaged: p.file, Seed: seed + index, Mend: end == "repaired",
+	})
+	if err != nil {
+		return t, err
+	}
+	t.Crash(found.Acked)
+	t.Meet(fmt.Sprintf("%s: verify %s, read %s, %s %s", p.damage, found.Verify, found.Read, end, found.End))
+	if found.Violation == "" {
+		return t, nil
+	}
+	t.Find(fmt.Sprintf("%s: %s, in the store %q, to be %s", p.damage, p.file, p.of.name, end), fmt.Sprintf("%s (%.2000s)", found.Violation, found.Why))
+	if env.Keep != "" {
+		kept := &t.Findings[0].Kept
+		*kept = filepath.Join(env.Keep, fmt.Sprintf("rot-%s-%d-%d", kind, seed, index))
+		_, err = admit(all, kind, seed, index, *kept)
+	}
+	return t, err
+}
+
+// patient is a damaged copy of a fixture.
+type patient struct {
+	of     fixture
+	damage string
+	file   string
+}
+
+// admit makes the damaged store of a case at dir.
+func admit(all []fixture, kind string, seed, index uint64, dir string) (p patient, err error) {
+	r := lab.Rand(seed, index)
+	for len(p.of.files[kind]) == 0 {
+		p.of = all[r.IntN(len(all))]
+	}
+	if err := copyTree(p.of.dir, dir); err != nil {
+		return p, err
+	}
+	p.damage, p.file, err = p.of.damage(r, all, kind, dir)
+	return p, err
+}
+
+// damage damages a file of the kind in the copy of the fixture that is at dir. It returns how, and which.
+func (f fixture) damage(r *rand.Rand, all []fixture, kind, dir string) (what, file string, err error) {
+	for range 1000 {
+		file = f.files[kind][r.IntN(len(f.files[kind]))]
+		if kind == "log" && r.IntN(2) == 0 {
+			file = slices.Max(f.files[kind]) // the newest matters most
+		}
+		was, err := os.ReadFile(filepath.Join(f.dir, file))
+		if err != nil {
+			return "", "", err
+		}
+		var now []byte
+		switch n := r.IntN(len(damages) + 4); n - len(damages) {
+		case 0:
+			return "removed", file, os.Remove(filepath.Join(dir, file))
+		case 1, 2:
+			what = "stale"
+			if len(f.older[file]) == 0 {
+				continue
+			}
+			now, err = os.ReadFile(f.older[file][r.IntN(len(f.older[file]))])
+		case 3:
+			what = "another's"
+			now, err = f.another(r, all, kind)
+		default:
+			what = damages[n].name
+			now = damages[n].do(r, bytes.Clone(was))
+		}
+		if err != nil {
+			return "", "", err
+		}
+		if !bytes.Equal(was, now) {
+			return what, file, os.WriteFile(filepath.Join(dir, file), now, 0o644)
+		}
+	}
+	return "", "", fmt.Errorf("nothing damages the %s of the store %q", kind, f.name)
+}
+
+// another returns another file of the kind, of this store or of another; never an event file of another store, which bears no mark of its own and
+// is told apart only by its place.
+func (f fixture) another(r *rand.Rand, all []fixture, kind string) ([]byte, error) {
+	from := f
+	if kind != "events" {
+		from = all[r.IntN(len(all))]
+	}
+	if len(from.files[kind]) == 0 {
+		return nil, nil
+	}
+	return os.ReadFile(filepath.Join(from.dir, from.files[kind][r.IntN(len(from.files[kind]))]))
+}
