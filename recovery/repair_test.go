@@ -770,3 +770,36 @@ func TestPlanRepairIsEmptyForASoundStore(t *testing.T) {
 	require.True(t, p.empty())
 	require.Empty(t, p.steps(f.dir))
 }
+
+// The log of another store came into this one's place. It has positions that this store has acknowledged, with other events.
+func TestTheEventsOfAnotherStoresLogAreNotTakenForOnesOwn(t *testing.T) {
+	for name, filed := range map[string]dcb.Position{"nothing is filed": 0, "something is filed": 3, "everything is filed": 5} {
+		t.Run(name, func(t *testing.T) {
+			other := newFixture(t)
+			other.salt = `{"of":"another store"}`
+			other.append(4, 9)
+			f := newFixture(t)
+			f.append(2, 5)
+			f.file(1, filed)
+			require.NoError(t, os.RemoveAll(filepath.Dir(f.path(2))))
+			for _, gen := range []uint64{1, 2} {
+				if _, err := os.Stat(other.path(gen)); err == nil {
+					f.put(f.path(gen), other.get(other.path(gen)))
+				}
+			}
+			require.False(t, f.verify().Sound())
+
+			rep, err := Repair(t.Context(), f.dir, RepairOptions{})
+			if filed == 5 {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, dcb.ErrCorrupt)
+				require.Equal(t, filed+1, rep.Lost[0].First)
+				rep, err = Repair(t.Context(), f.dir, RepairOptions{AcceptLoss: true})
+				require.NoError(t, err)
+			}
+			require.Equal(t, filed, rep.Head)
+			f.requireAll(filed)
+		})
+	}
+}

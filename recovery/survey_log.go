@@ -107,7 +107,8 @@ func (c *chain) follow(g wal.Scanned) {
 }
 
 // identity returns the identity of the store: the one that most generations were written under, of several the newest; or the
-// ledger's if no generation tells. It is zero if nothing does. A sound ledger that no generation agrees with is another store's.
+// ledger's if no generation tells. It is zero if nothing does. A sound ledger that no generation agrees with is another store's, unless ACKED
+// agrees with it: then it is the log that is another store's, and nothing in it is an event of this one.
 func (s *survey) identity(walDir string, generations []uint64) (wal.StoreID, error) {
 	votes := map[wal.StoreID]int{}
 	var best wal.StoreID
@@ -130,6 +131,13 @@ func (s *survey) identity(walDir string, generations []uint64) (wal.StoreID, err
 	}
 	own := wal.StoreID(s.ledger.Store)
 	if len(votes) > 0 && votes[own] == 0 {
+		acked, err := wal.ReadAcked(walDir, own)
+		if err != nil && !unreadable(err) {
+			return best, err
+		}
+		if acked != (wal.Acked{}) {
+			return own, nil
+		}
 		s.ledgerErr = &dcb.CorruptError{File: s.ledgerPath(), Reason: "the ledger is that of another store than the log"}
 		s.ledger = ledger.State{}
 		return best, nil
