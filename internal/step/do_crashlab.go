@@ -17,10 +17,10 @@ import (
 //
 //	kill    the process reports the step and dies, by SIGKILL, before or after it
 //	report  the process reports the step and never goes on from there, while others do
-//	error   the step is not made: it fails with Errno; with Sticky, and so do all that follow
+//	error   the step is not made: it fails with Errno, and the process reports it; with Sticky, and so do all that follow
 //	trace   every step is reported, At means nothing
 //
-// Without the variable nothing is done. A report is one line, "step <number> <kind> <before|after> <path>", in one write to file descriptor 3; the path may be
+// Without the variable nothing is done. A report is one line, "step <number> <kind> <before|after|instead> <path>", in one write to file descriptor 3; the path may be
 // a base name.
 type order struct {
 	At     uint64 `json:"at"`
@@ -32,11 +32,13 @@ type order struct {
 
 	errno unix.Errno
 	taken *atomic.Uint64
+	tell  func(k uint64, kind Kind, when, path string)
 }
 
 const (
-	before = "before"
-	after  = "after"
+	before  = "before"
+	after   = "after"
+	instead = "instead"
 )
 
 var ordered = must(parse(os.Getenv("OPOSSUM_STEP")))
@@ -50,7 +52,7 @@ func must(o order, err error) order {
 }
 
 func parse(text string) (order, error) {
-	o := order{taken: new(atomic.Uint64)}
+	o := order{taken: new(atomic.Uint64), tell: report}
 	if text == "" {
 		return o, nil
 	}
@@ -85,8 +87,11 @@ func (o order) do(kind Kind, path string, change func() error) error {
 	k := o.taken.Add(1) - 1
 	switch {
 	case o.Do == "trace":
-		report(k, kind, before, path)
+		o.tell(k, kind, before, path)
 	case o.Do == "error" && (k == o.At || o.Sticky && k > o.At):
+		if k == o.At {
+			o.tell(k, kind, instead, path)
+		}
 		return &fs.PathError{Op: string(kind), Path: path, Err: o.errno}
 	case o.Do != "error" && k == o.At:
 		if o.When == before {
@@ -103,7 +108,7 @@ func (o order) do(kind Kind, path string, change func() error) error {
 
 // stop does not return.
 func (o order) stop(k uint64, kind Kind, path string) {
-	report(k, kind, o.When, path)
+	o.tell(k, kind, o.When, path)
 	if o.Do == "kill" {
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 	}

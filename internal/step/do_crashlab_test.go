@@ -15,7 +15,11 @@ func TestAnOrderedErrorReplacesTheStep(t *testing.T) {
 	for sticky, fails := range map[string][]bool{"false": {false, true, false, false}, "true": {false, true, true, true}} {
 		o, err := parse(`{"at": 1, "do": "error", "errno": "ENOSPC", "kinds": ["sync", "write"], "sticky": ` + sticky + `}`)
 		require.NoError(t, err)
-		made := 0
+		made, told := 0, 0
+		o.tell = func(k uint64, kind Kind, when, path string) {
+			told++
+			require.Equal(t, []any{uint64(1), KindWrite, "instead", "file"}, []any{k, kind, when, path})
+		}
 		change := func() error { made++; return errors.New("of its own") }
 		for i, fail := range fails {
 			require.EqualError(t, o.do(KindRename, "a", change), "of its own", "not of its kinds, and not counted")
@@ -31,6 +35,7 @@ func TestAnOrderedErrorReplacesTheStep(t *testing.T) {
 			require.Equal(t, "file", at.Path)
 			require.Zero(t, made)
 		}
+		require.Equal(t, 1, told, "the first one is told, be it sticky or not")
 	}
 }
 
