@@ -28,7 +28,7 @@ type FileSystem struct {
 // The file systems.
 var (
 	Ext4  = FileSystem{Name: "ext4", MiB: 256, mkfs: []string{"mkfs.ext4", "-q", "-F"}, Mount: "noinit_itable", CanCut: true}
-	XFS   = FileSystem{Name: "xfs", MiB: 320, mkfs: []string{"mkfs.xfs", "-q", "-f"}, CanCut: true}
+	XFS   = FileSystem{Name: "xfs", MiB: 320, mkfs: []string{"mkfs.xfs", "-q", "-f"}, Mount: "nouuid", CanCut: true} // all are copies of one template
 	Btrfs = FileSystem{Name: "btrfs", MiB: 256, mkfs: []string{"mkfs.btrfs", "-q", "-f"}}
 )
 
