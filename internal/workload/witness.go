@@ -15,17 +15,21 @@ type Place struct {
 
 // Witness is what is known of a store outside it: what must be found after every crash. It is for one goroutine at a time.
 type Witness struct {
-	Acked map[uint64]dcb.Position // append to the position of its last event
-	Read  map[dcb.Position]Place
+	Acked   map[uint64]dcb.Position // append to the position of its last event
+	Read    map[dcb.Position]Place
+	Refused map[uint64]bool // appends of which the answer was that they were certainly not written
 }
 
 // NewWitness returns a witness that knows nothing.
 func NewWitness() *Witness {
-	return &Witness{Acked: map[uint64]dcb.Position{}, Read: map[dcb.Position]Place{}}
+	return &Witness{Acked: map[uint64]dcb.Position{}, Read: map[dcb.Position]Place{}, Refused: map[uint64]bool{}}
 }
 
-// AckLine and ReadLine are the lines in which a crashing process reports. What was reported before the crash counts.
+// AckLine, RefusedLine and ReadLine are the lines in which a crashing process reports. What was reported before the crash counts.
 func AckLine(id uint64, p dcb.Position) string { return fmt.Sprintf("ack %d %d", id, p) }
+
+// RefusedLine reports that an append was certainly not written.
+func RefusedLine(id uint64) string { return fmt.Sprintf("refused %d", id) }
 
 // ReadLine reports that an event was read.
 func ReadLine(e dcb.SequencedEvent) string {
@@ -48,11 +52,16 @@ func (w *Witness) Note(line string) bool {
 		w.Read[p] = Place{id, i}
 		return true
 	}
+	if n, _ := fmt.Sscanf(line, "refused %d", &id); n == 1 {
+		w.Refused[id] = true
+		return true
+	}
 	return false
 }
 
 // Check returns the first thing that must not be after a crash, given all events of the store: positions are dense; every
-// append is there wholly, unaltered and once, or not at all; what was acknowledged is there, at its position; what was read is there.
+// append is there wholly, unaltered and once, or not at all; what was acknowledged is there, at its position; what was read is there; what was
+// refused is not.
 func (w *Witness) Check(all []dcb.SequencedEvent) error {
 	found, err := appends(all)
 	if err != nil {
@@ -61,6 +70,11 @@ func (w *Witness) Check(all []dcb.SequencedEvent) error {
 	for id, p := range w.Acked {
 		if found[id] != p {
 			return fmt.Errorf("append %d, acknowledged at position %d, is at %d (0: lost); head %d", id, p, found[id], len(all))
+		}
+	}
+	for id := range w.Refused {
+		if found[id] != 0 {
+			return fmt.Errorf("append %d was refused as certainly not written, and is at position %d", id, found[id])
 		}
 	}
 	for p, was := range w.Read {

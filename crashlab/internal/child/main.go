@@ -57,6 +57,8 @@ func Main() int {
 			c.say(lineError, quote(err))
 		}
 		c.say(lineDone)
+	case Strain:
+		c.strain()
 	case Rot:
 		d, err := invariant.Examine(context.Background(), invariant.Injury{
 			Dir: task.Dir, Shape: shape, Witness: task.Witness, File: task.Damaged, Seed: task.Seed, Repair: task.Mend,

@@ -35,6 +35,8 @@ type Process struct {
 	Errs    []string         // errors that it reported
 	Took    time.Duration    // opening
 	Opened  bool
+	Steps   []string // that it reported (package internal/step)
+	Poison  bool     // it reported that the engine is poisoned
 	wrong   string
 	verdict []byte
 }
@@ -112,6 +114,10 @@ func (p *Process) note(line string, w *workload.Witness) {
 		var micros int64
 		_, _ = fmt.Sscanf(line, lineOpen, &p.Head, &micros)
 		p.Took, p.Opened = time.Duration(micros)*time.Microsecond, true
+	case "step":
+		p.Steps = append(p.Steps, line)
+	case linePoison:
+		p.Poison = true
 	case "violation":
 		p.wrong = unquote(rest)
 	case "verdict":
@@ -127,6 +133,14 @@ func unquote(s string) string {
 		return u
 	}
 	return s
+}
+
+// Violation returns what the child found, "" if nothing.
+func (p *Process) Violation() string { return p.wrong }
+
+// Complains reports whether a report says that a call failed, or that errors must pass now.
+func Complains(line string) bool {
+	return strings.HasPrefix(line, "error ") || line == lineWaiting
 }
 
 // Signal sends the child SIGKILL and does not wait.
@@ -182,6 +196,11 @@ func Killed(err error) bool {
 // Run runs a child to its end and returns it with everything it reported, noted in w. A child that hangs, panics or is killed
 // is an error.
 func Run(ctx context.Context, worker string, t Task, w *workload.Witness, options ...Option) (*Process, error) {
+	return Attend(ctx, worker, t, w, func(string) error { return nil }, options...)
+}
+
+// Attend is Run, and calls see with each report. An error of see ends the child and is returned.
+func Attend(ctx context.Context, worker string, t Task, w *workload.Witness, see func(line string) error, options ...Option) (*Process, error) {
 	t.End = true
 	p, err := Start(worker, t, options...)
 	if err != nil {
@@ -190,7 +209,15 @@ func Run(ctx context.Context, worker string, t Task, w *workload.Witness, option
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it hangs: no end after %v", patience))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })() // which prints where every goroutine is
-	p.Drain(w)
+	for {
+		line, ok := p.Next(w)
+		if !ok {
+			break
+		}
+		if err := see(line); err != nil {
+			return p, errors.Join(err, p.Kill())
+		}
+	}
 	if err := p.Wait(); err != nil {
 		return p, errors.Join(context.Cause(ctx), err)
 	}

@@ -12,6 +12,7 @@ const (
 	Open   = "open"   // only open the store, report its head, and wait to be killed
 	Check  = "check"  // recover the store and judge it: invariant.Check
 	Repair = "repair" // opossum.Repair
+	Strain = "strain" // append on through errors, and judge every answer
 	Rot    = "rot"    // look at a damaged store: invariant.Examine
 )
 
@@ -40,6 +41,10 @@ type Task struct {
 
 	AcceptLoss bool // Repair
 
+	// Strain, beside First, Appends and End.
+	Passes bool   // the errors pass, if need be after "waiting": then filing must go on
+	Limit  uint64 // no file may become larger; 0: as it is
+
 	// Rot, beside Witness and Seed.
 	Damaged string // the file, relative to Dir
 	Mend    bool   // repair the store instead of opening it
@@ -51,6 +56,8 @@ const (
 	lineBegin   = "begin"        // it is about to open the store
 	lineClosing = "closing"      // it is about to close it
 	lineDone    = "done"         // it has done everything
+	linePoison  = "poisoned"     // the engine is
+	lineWaiting = "waiting"      // from now on filing must go on
 	lineError   = "error %s"     // an append or another call failed, as it may when the disk does; the text is quoted
 	lineVerdict = "verdict %s"   // of a check, as JSON
 	lineWrong   = "violation %s" // what a check found, quoted
