@@ -7,6 +7,7 @@ import (
 
 	"opossum/crashlab/internal/blockreplay"
 	"opossum/crashlab/internal/diskerror"
+	"opossum/crashlab/internal/ioerror"
 	"opossum/crashlab/internal/lab"
 	"opossum/crashlab/internal/rot"
 )
@@ -16,6 +17,7 @@ func techniques() []lab.Technique {
 	return slices.Concat(
 		blockreplay.Techniques(),
 		diskerror.Techniques(),
+		ioerror.Techniques(),
 		rot.Techniques(),
 	)
 }
