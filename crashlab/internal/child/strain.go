@@ -63,9 +63,7 @@ func (c *child) strained(e *opossum.Engine) error {
 			poisoned++
 		case errors.Is(err, opossum.ErrPoisoned):
 			tell(workload.RefusedLine(id))
-			if poisoned++; poisoned > 4 {
-				break
-			}
+			poisoned++
 		case errors.Is(err, opossum.ErrDiskFull) && poisoned == 0:
 			tell(workload.RefusedLine(id))
 		default:
@@ -73,6 +71,9 @@ func (c *child) strained(e *opossum.Engine) error {
 		}
 		if err != nil {
 			c.say(lineError, quote(err))
+		}
+		if poisoned > 4 { // it stays so
+			break
 		}
 		if n%3 == 2 && !stalled {
 			stalled, err = c.filed(ctx, e, poisoned > 0, toStay)
