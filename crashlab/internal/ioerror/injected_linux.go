@@ -250,6 +250,6 @@ var disk = regexp.MustCompile(regexp.QuoteMeta(opossum.ErrDiskFull.Error()))
 
 // lifeline matches the reports of steps whose errors must not pass unnoticed: writes and syncs of the log and of ACKED, the sync of all event files,
 // the sync of the ledger's text. (If it cannot be written, it is written again: nothing has been touched.)
-var lifeline = regexp.MustCompile(`^step \d+ (write|sync) \w+ \S*/wal/(\d+/\d{20}|ACKED)$|^step \d+ sync \w+ \S*/(events|ledger\.json\.tmp)$`)
+var lifeline = regexp.MustCompile(`^step \d+ (write \w+ \S*/wal/(\d+|ACKED)|sync \w+ \S*/(wal/\d+/\d{20}|events|ledger\.json\.tmp))$`)
 
 func vital(step string) bool { return lifeline.MatchString(step) }
