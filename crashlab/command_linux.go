@@ -32,7 +32,7 @@ loop devices or processes behind, however it ends.
 Exit status: 0 nothing was found; 1 the lab itself failed; 2 there are findings.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	c.AddCommand(ciCommand(), soakCommand(), listCommand(), runCommand(), replayCommand(), replayStateCommand())
+	c.AddCommand(ciCommand(), soakCommand(), listCommand(), runCommand(), replayCommand(), replayStateCommand(), sabotageCommand())
 	return c
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"opossum/crashlab/internal/lab"
+	"opossum/crashlab/internal/sabotage"
 )
 
 // least is how many crashes a run for CI must have met, by the first word of the techniques' names: less proves too little, however green.
@@ -134,7 +135,10 @@ func ciCommand() *cobra.Command {
 						return err
 					}
 				}
-				return s.enough()
+				if err := s.enough(); err != nil {
+					return err
+				}
+				return s.sabotage(ctx, sabotage.All)
 			})
 		},
 	}

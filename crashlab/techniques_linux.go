@@ -9,6 +9,7 @@ import (
 	"opossum/crashlab/internal/diskerror"
 	"opossum/crashlab/internal/ioerror"
 	"opossum/crashlab/internal/lab"
+	"opossum/crashlab/internal/race"
 	"opossum/crashlab/internal/rot"
 )
 
@@ -19,6 +20,7 @@ func techniques() []lab.Technique {
 		diskerror.Techniques(),
 		ioerror.Techniques(),
 		rot.Techniques(),
+		race.Techniques(),
 	)
 }
 

@@ -46,6 +46,9 @@ func Events(id uint64) []dcb.Event {
 		e.Type = fmt.Sprintf("T%d", r.IntN(Types))
 		e.Tags = []dcb.Tag{Tag(id), dcb.Tag(fmt.Sprintf("k:%d", r.IntN(Keys))), WriterTag(id)}
 		e.Time = time.Unix(1_800_000_000+int64(id&(Large-1)), int64(i)).UTC()
+		if id&Contested != 0 {
+			e.Tags = append(e.Tags, Seat(id))
+		}
 		size := r.IntN(200)
 		if r.IntN(60) == 0 {
 			size = r.IntN(60_000) // more than the kernel writes in one piece
@@ -86,8 +89,12 @@ func WriterTag(id uint64) dcb.Tag { return dcb.Tag(fmt.Sprintf("writer:%d", id/I
 // Unique matches the events of append id.
 func Unique(id uint64) dcb.Query { return dcb.ByTags(Tag(id)) }
 
-// Condition is a condition under which append id succeeds once, nil for every fourth; last is the position of its writer's append before.
+// Condition is a condition under which append id succeeds once, nil for every fourth; last is the position of its writer's append before. One
+// that is contested succeeds if it comes first; last is the head that its writer has seen.
 func Condition(id uint64, last dcb.Position) *dcb.Condition {
+	if id&Contested != 0 {
+		return contest(id, last)
+	}
 	switch id % 4 {
 	case 0:
 		return nil

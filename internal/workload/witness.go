@@ -18,6 +18,7 @@ type Witness struct {
 	Acked   map[uint64]dcb.Position // append to the position of its last event
 	Read    map[dcb.Position]Place
 	Refused map[uint64]bool // appends of which the answer was that they were certainly not written
+	Contest
 }
 
 // NewWitness returns a witness that knows nothing.
@@ -56,7 +57,7 @@ func (w *Witness) Note(line string) bool {
 		w.Refused[id] = true
 		return true
 	}
-	return false
+	return w.note(line)
 }
 
 // Check returns the first thing that must not be after a crash, given all events of the store: positions are dense; every
@@ -85,7 +86,7 @@ func (w *Witness) Check(all []dcb.SequencedEvent) error {
 			return fmt.Errorf("position %d was read as %v, now it is %v", p, was, Place{id, index})
 		}
 	}
-	return nil
+	return w.check(all, found)
 }
 
 // CheckWhole is Check for a store that may lose what it acknowledged: relaxed flushing, after a power cut.

@@ -155,7 +155,17 @@ func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts cha
 	last := opossum.Position(0)
 	for n := range c.Appends {
 		id := c.First + uint64(w*workload.IDsPerWriter+n)
+		contested := id&workload.Contested != 0
+		if contested {
+			last = e.Head()
+			c.say("%s", workload.HeadLine(id, last))
+		}
 		p, err := e.Append(ctx, workload.Events(id), workload.Condition(id, last))
+		var failed *opossum.ConditionFailedError
+		if contested && errors.As(err, &failed) {
+			c.say("%s", workload.BeatenLine(id, failed.Position))
+			continue
+		}
 		if err != nil {
 			c.say(lineError, quote(err))
 			return

@@ -23,7 +23,7 @@ type Task struct {
 	Shape string // of invariant.Shapes
 
 	// Append.
-	First   uint64 // the number of the first append: a multiple of workload.IDsPerWriter, plus workload.Large for large events
+	First   uint64 // the number of the first append: a multiple of workload.IDsPerWriter, plus workload.Large or workload.Contested
 	Writers int
 	Appends int    // of each writer
 	Filing  string // "paused"; "prompted": checkpoints on demand, as often as they go; "waited": all is checkpointed before "done"; "": as it comes

@@ -46,7 +46,8 @@ type Verdict struct {
 //   - the index equals a scan;
 //   - conditions give the answers that the surviving events imply, and an append that survived can be repeated by its IDs;
 //   - a second recovery changes nothing;
-//   - event files equal the log where both exist.
+//   - event files equal the log where both exist;
+//   - what recovery cut off is kept.
 //
 // The store is left closed.
 func Check(ctx context.Context, o Order) (v Verdict, err error) {
@@ -66,6 +67,9 @@ func Check(ctx context.Context, o Order) (v Verdict, err error) {
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	v.note(e.Recovery())
+	if err := checkQuarantine(e.Recovery()); err != nil {
+		return v, err
+	}
 	all, err := readAll(ctx, e, opossum.AllEvents(), opossum.ReadOptions{})
 	if err != nil {
 		return v, err

@@ -65,6 +65,22 @@ func checkFiles(dir string, all []opossum.SequencedEvent, upto opossum.Position)
 	return nil
 }
 
+// checkQuarantine compares what was cut off with what is kept of it.
+func checkQuarantine(r opossum.RecoveryReport) error {
+	kept := int64(0)
+	for _, path := range r.Quarantined {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("quarantine: %w", err)
+		}
+		kept += info.Size()
+	}
+	if kept != r.CutBytes {
+		return fmt.Errorf("recovery cut %d bytes off, and the quarantine has %d of them, in %v", r.CutBytes, kept, r.Quarantined)
+	}
+	return nil
+}
+
 // filePaths finds the event files by their names, wherever they are.
 func filePaths(dir string) (map[opossum.Position]string, error) {
 	out := map[opossum.Position]string{}

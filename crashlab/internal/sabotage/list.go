@@ -1,0 +1,327 @@
+package sabotage
+
+import "opossum/crashlab/internal/variant"
+
+// All are the sabotages, along the way of an event: appending, publishing, rotating, filing, checkpointing, recovering.
+var All = []Sabotage{
+	{
+		Name:  "acknowledge-before-sync",
+		About: "An append is answered when it is written, and synced afterwards: a rival's suite of 300 kills let this through.",
+		Edits: []variant.Edit{
+			{
+				File: sequencerFile,
+				Old:  syncLines + placesLines + visibleLine,
+				New: placesLines + visibleLine + `
+	close(g.done)
+` + syncLines,
+			},
+			closeOnce,
+		},
+		By: []string{"cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "publish-before-durable",
+		About: "Readers see an event before the sync, and a power cut takes back what they saw: MongoDB's majority reads exist because of this.",
+		Edits: []variant.Edit{{
+			File: sequencerFile,
+			Old:  syncLines + placesLines + visibleLine,
+			New:  placesLines + visibleLine + syncLines,
+		}},
+		By: []string{"cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "staged-events-ignored",
+		About: "A condition is checked against what is visible only, not against what is staged: two appends that exclude each other both succeed.",
+		Edits: []variant.Edit{{
+			File: sequencerFile,
+			Old:  `b.check(v, h0, s.mu.staged)`,
+			New:  `b.check(v, h0, h0)`,
+		}},
+		By: []string{"races"},
+	},
+	{
+		Name:  "directory-for-file",
+		About: "A batch is flushed by syncing the directory of the log, as the original system sketched it: that makes names durable, and no byte of the file.",
+		Edits: []variant.Edit{
+			{
+				File: "wal/log.go",
+				Old:  `opt.Fdatasync = fdatasync`,
+				New:  `opt.Fdatasync = func(f *os.File) error { return step.SyncDir(filepath.Dir(f.Name())) }`,
+			},
+		},
+		By: []string{"cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "sync-retried",
+		About: "A sync that failed is called again, and its nil is believed: PostgreSQL's fsyncgate. The kernel has dropped the pages.",
+		Edits: []variant.Edit{{
+			File: "wal/log.go",
+			Old: `	if err := l.opt.Fdatasync(l.w.file); err != nil {
+		return err`,
+			New: `	if err := l.opt.Fdatasync(l.w.file); err != nil && l.opt.Fdatasync(l.w.file) != nil {
+		return err`,
+		}},
+		By: []string{"diskerror/ext4"},
+	},
+	{
+		Name:  "no-frame-checksum",
+		About: "What has the form of a frame and of a record is believed, whatever its checksums say.",
+		Edits: []variant.Edit{
+			{
+				File: "wal/format.go",
+				Old:  `if frameSum(b, id, gen, f.No) != f.Sum {`,
+				New:  `if _ = frameSum(b, id, gen, f.No); false {`,
+			},
+			{
+				File: "internal/codec/record.go",
+				Old:  `if binary.LittleEndian.Uint64(rec[4:])^place(seed, p) != xxhash.Sum64(payload) {`,
+				New:  `if _ = place(seed, p); false {`,
+			},
+		},
+		By: []string{"rot/log"},
+	},
+	{
+		Name:  "generation-name-unsynced",
+		About: "The log rotates into a file whose name nobody made durable: raft-wal's tests found the same in it.",
+		Edits: []variant.Edit{
+			{
+				File: "wal/dir.go",
+				Old:  `	if err := step.SyncDir(dir); err != nil {`,
+				New:  `	if err := error(nil); err != nil {`,
+			},
+			{
+				File: "wal/dir.go",
+				Old:  `	return b, step.SyncDir(path)`,
+				New:  `	return b, nil`,
+			},
+		},
+		By: []string{"blocks/btrfs", "cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "generation-unsynced",
+		About: "A generation is published by its name before its bytes are synced: a power cut after recovery takes what recovery had written anew.",
+		Edits: []variant.Edit{
+			{
+				File: "wal/dir.go",
+				Old: `	if err := step.Sync(g.file); err != nil {
+		return Built{}, err
+	}
+`,
+				New: ``,
+			},
+			{ // tidwall/wal syncs what it closes: leave it open
+				File: "wal/dir.go",
+				Old:  `return step.Do(step.KindSync, path, tail.Close)`,
+				New:  `return nil`,
+			},
+		},
+		By: []string{"cuts/ext4"},
+	},
+	{
+		Name:  "trim-before-link",
+		About: "A generation is deleted though the link frame behind it is not yet durable: a power cut leaves a log without an end.",
+		Edits: []variant.Edit{{
+			File: "wal/log.go",
+			Old:  `gens[n].last <= s && gens[n+1].no <= l.anchored.Load() {`,
+			New:  `gens[n].last <= s {`,
+		}},
+		By: []string{"cutpoints/ext4/append"},
+	},
+	{
+		Name:  "no-directory-sync",
+		About: "No directory is ever synced: new names, and renames, wait for the file system's own time.",
+		Edits: []variant.Edit{{
+			File: "internal/step/step.go",
+			Old:  `	return errors.Join(Sync(d), d.Close())`,
+			New:  `	return errors.Join(d.Close())`,
+		}},
+		By: []string{"cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "exists-so-skip",
+		About: "Replay leaves an event file alone that is there already, though a power cut may have left it empty: the original system lost events so.",
+		Edits: []variant.Edit{{
+			File: "internal/eventfile/write_linux.go",
+			Old: `	err := linkAt(from, dir, name)
+	if err != unix.EEXIST {`,
+			New: `	err := linkAt(from, dir, name)
+	if err == unix.EEXIST {
+		return nil
+	} else {`,
+		}},
+		By: []string{"cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "checkpoint-before-sync",
+		About: "The ledger says that events are filed, and then their files are synced.",
+		Edits: []variant.Edit{
+			{File: materializerFile, Old: syncFilesLines, New: ``},
+			{
+				File: materializerFile,
+				Old:  `	m.cfg.Ledger.Advance(ledger.Materialized, s)`,
+				New:  syncFilesLines + `	m.cfg.Ledger.Advance(ledger.Materialized, s)`,
+			},
+		},
+		By: []string{"cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "checkpoint-without-sync",
+		About: "The ledger says that events are filed, and their files are never synced.",
+		Edits: []variant.Edit{{File: materializerFile, Old: syncFilesLines, New: ``}},
+		By:    []string{"cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "checkpoint-despite-error",
+		About: "The error of syncing the event files is logged, and the checkpoint made all the same.",
+		Edits: []variant.Edit{{
+			File: materializerFile,
+			Old:  `		return fmt.Errorf("materializer: sync event files: %w", err)`,
+			New:  `		m.cfg.Logger.Warn("opossum: sync event files", "error", err)`,
+		}},
+		By: []string{"diskerror/ext4"},
+	},
+	{
+		Name:  "ledger-unsynced",
+		About: "The new ledger is renamed over the old one before its bytes are synced: the classic zero-length file after a crash.",
+		Edits: []variant.Edit{{
+			File: "ledger/file.go",
+			Old:  `errors.Join(step.Sync(f), f.Close())`,
+			New:  `errors.Join(f.Close())`,
+		}},
+		By: []string{"cuts/xfs", "cuts/ext4"},
+	},
+	{
+		Name:  "trim-before-checkpoint",
+		About: "The log is trimmed up to a checkpoint that the ledger does not yet name.",
+		Edits: []variant.Edit{
+			{File: materializerFile, Old: "\tm.trim(s)\n", New: ``},
+			{
+				File: materializerFile,
+				Old: `	for stalled := false; ; stalled = true {
+		err := m.cfg.Checkpoint(s)`,
+				New: `	m.trim(s)
+	for stalled := false; ; stalled = true {
+		err := m.cfg.Checkpoint(s)`,
+			},
+		},
+		By: []string{"kills/append"},
+	},
+	{
+		Name:  "segment-unsynced",
+		About: "An index segment gets its name before its bytes are synced.",
+		Edits: []variant.Edit{{
+			File: "internal/segment/writer.go",
+			Old:  `		w.err = step.Sync(w.f)`,
+			New:  `		w.err = nil`,
+		}},
+		By: []string{"blocks/ext4", "blocks/btrfs"},
+	},
+	{
+		Name:  "tail-not-indexed",
+		About: "After a crash the index answers from its segments alone: what the log has above them is read, and not indexed anew.",
+		Edits: []variant.Edit{{
+			File: "internal/index/tail.go",
+			Old:  `			t.ix.Active().Stage(p, t.terms)`,
+			New:  `			t.ix.Active().Stage(p, nil)`,
+		}},
+		By: []string{"cuts/ext4"},
+	},
+	{
+		Name:  "damaged-is-empty",
+		About: "An index segment that cannot be read counts as one without a match: the original system took a corrupt index for an empty one.",
+		Edits: []variant.Edit{{
+			File: "internal/index/view.go",
+			Old:  `	if *failed == nil {`,
+			New:  `	if *failed = nil; false {`,
+		}},
+		By: []string{"rot/index"},
+	},
+	{
+		Name:  "cut-at-first-bad-frame",
+		About: "Recovery takes whatever is damaged for a torn tail and cuts it, without asking whether it had been acknowledged: WiredTiger and others did.",
+		Edits: []variant.Edit{
+			{
+				File: "recovery/plan.go",
+				Old:  `	f, rotten := g.Rotten()`,
+				New: `	f, rotten := g.Rotten()
+	rotten = false`,
+			},
+			{
+				File: "recovery/plan.go",
+				Old:  `	if err := d.heed(tail, p.Head); err != nil {`,
+				New:  `	if err := d.heed(tail, 1<<63); err != nil {`,
+			},
+		},
+		By: []string{"rot/log"},
+	},
+	{
+		Name:  "recovery-in-place",
+		About: "Recovery serves what a killed process left in the page cache and goes on behind it, with no sync: the next power cut takes it back.",
+		Edits: []variant.Edit{{
+			File: "recovery/plan.go",
+			Old:  `	if d.clean(tail, p.Head) && len(p.Cuts) == 0 {`,
+			New: `	if clean := d.clean(tail, p.Head); len(p.Cuts) == 0 {
+		p.RaiseEpoch = d.Ledger.Relaxed && !clean`,
+		}},
+		By: []string{"cutpoints/ext4/recovery"},
+	},
+	{
+		Name:  "quarantine-skipped",
+		About: "What recovery cuts off is not kept, though the report says so.",
+		Edits: []variant.Edit{{
+			File: "recovery/apply.go",
+			Old:  `		if err := writeDurably(path, b[min(c.Offset, int64(len(b))):]); err != nil {`,
+			New:  `		if err := writeDurably(path, b[:0]); err != nil {`,
+		}},
+		By: []string{"kills/recovery"},
+	},
+	{
+		Name:  "epoch-not-raised",
+		About: "A store that acknowledges before it syncs loses events in a power cut, and tells nobody that saved positions are of a lost future.",
+		Edits: []variant.Edit{{
+			File: "recovery/plan.go",
+			Old:  `		p.RaiseEpoch = d.Ledger.Relaxed`,
+			New:  `		p.RaiseEpoch = false`,
+		}},
+		By: []string{"cuts/ext4"},
+	},
+}
+
+// Pieces of the code that several edits move about.
+const (
+	sequencerFile    = "internal/sequencer/sequencer.go"
+	materializerFile = "materializer/materializer.go"
+
+	syncLines = `	if !s.cfg.Flush.Relaxed() || s.Held() {
+		if err := s.cfg.Log.Sync(); err != nil {
+			return err
+		}
+	}
+`
+	placesLines = `	g.setPlaces(s.cfg.Places, at)
+`
+	visibleLine = `	last := g.first + dcb.Position(g.count) - 1
+	s.cfg.Ledger.Advance(ledger.Visible, last)
+`
+	syncFilesLines = `	if err := m.cfg.Files.Sync(); err != nil {
+		return fmt.Errorf("materializer: sync event files: %w", err)
+	}
+`
+)
+
+// closeOnce is for a group that was answered before it was synced.
+var closeOnce = variant.Edit{
+	File: sequencerFile,
+	Old: `			g.err = fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
+		}
+		close(g.done)`,
+	New: `		}
+		select {
+		case <-g.done:
+		default:
+			if err := s.ended(); err != nil {
+				g.err = fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
+			}
+			close(g.done)
+		}`,
+}
