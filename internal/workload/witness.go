@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 
 	"opossum/dcb"
@@ -89,10 +90,39 @@ func (w *Witness) Check(all []dcb.SequencedEvent) error {
 	return w.check(all, found)
 }
 
-// CheckWhole is Check for a store that may lose what it acknowledged: relaxed flushing, after a power cut.
-func CheckWhole(all []dcb.SequencedEvent) error {
-	_, err := appends(all)
-	return err
+// Head is the highest position that it knows.
+func (w *Witness) Head() dcb.Position {
+	head := dcb.Position(0)
+	for _, p := range w.Acked {
+		head = max(head, p)
+	}
+	for p := range w.Read {
+		head = max(head, p)
+	}
+	return head
+}
+
+// Lost counts what was acknowledged or read above head: a store that ends there has lost it.
+func (w *Witness) Lost(head dcb.Position) int {
+	n := 0
+	for _, p := range w.Acked {
+		if p > head {
+			n++
+		}
+	}
+	for p := range w.Read {
+		if p > head {
+			n++
+		}
+	}
+	return n
+}
+
+// Forget forgets everything above head, as a store does that may: relaxed flushing, after a power cut. Its positions are given anew.
+func (w *Witness) Forget(head dcb.Position) {
+	maps.DeleteFunc(w.Acked, func(_ uint64, p dcb.Position) bool { return p > head })
+	maps.DeleteFunc(w.Read, func(p dcb.Position, _ Place) bool { return p > head })
+	maps.DeleteFunc(w.Beaten, func(_ uint64, p dcb.Position) bool { return p > head })
 }
 
 // appends returns the position of the last event of each append.

@@ -41,3 +41,21 @@ func TestWhatWasRefusedMustNotTurnUp(t *testing.T) {
 	require.True(t, w.Note(RefusedLine(9)))
 	require.ErrorContains(t, w.Check(all), "certainly not written")
 }
+
+func TestAWitnessForgetsWhatMayBeLost(t *testing.T) {
+	w := NewWitness()
+	require.Zero(t, w.Head())
+	for _, line := range []string{"ack 1 3", "ack 2 7", "read 4 2 0", "read 9 3 1", "beaten 5 4", "beaten 6 8"} {
+		require.True(t, w.Note(line), line)
+	}
+	require.False(t, w.Note("done"))
+	require.EqualValues(t, 9, w.Head())
+	require.Zero(t, w.Lost(9))
+	require.Equal(t, 2, w.Lost(6), "an append and an event that was read")
+
+	w.Forget(6)
+	require.Zero(t, w.Lost(6))
+	require.Equal(t, map[uint64]dcb.Position{1: 3}, w.Acked)
+	require.Equal(t, map[dcb.Position]Place{4: {ID: 2}}, w.Read)
+	require.Equal(t, map[uint64]dcb.Position{5: 4}, w.Beaten)
+}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"reflect"
 
+	"github.com/cespare/xxhash/v2"
+
 	"opossum"
 	"opossum/internal/workload"
 )
@@ -36,6 +38,17 @@ func same(want, got []opossum.SequencedEvent) error {
 		}
 	}
 	return nil
+}
+
+// sum tells histories apart.
+func sum(all []opossum.SequencedEvent) uint64 {
+	h := xxhash.New()
+	for _, ev := range all { // maps are printed in the order of their keys
+		e := ev.Event
+		fmt.Fprintf(h, "%d %v %q %q %v %q %d ", ev.Position, e.ID, e.Type, e.Tags, e.Time.UnixNano(), e.Metadata, len(e.Data))
+		_, _ = h.Write(e.Data)
+	}
+	return h.Sum64()
 }
 
 // reader is a read-only engine beside the owner. A nil one looks at nothing.
