@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -203,11 +204,21 @@ func (fs FileSystem) MountImage(image, dir string) error {
 }
 
 // Unmount unmounts what is mounted at dir. REQUIRES: no process has anything open in there.
+//
+// It bears with references that are on their way out: a process between fork and exec has copies of all descriptors of the lab, and whoever looks at
+// a killed process in /proc has its memory, with what is mapped there, until it has looked. The kernel tells nobody when the last one is gone.
 func Unmount(dir string) error {
-	if err := unix.Unmount(dir, 0); err != nil {
-		return fmt.Errorf("unmount %s: %w (%s)", dir, err, users(dir))
+	const wait, times = 5 * time.Millisecond, 2000
+	for n := 0; ; n++ {
+		err := unix.Unmount(dir, 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || n == times {
+			return fmt.Errorf("unmount %s: %w (%s)", dir, err, users(dir))
+		}
+		<-time.After(wait)
 	}
-	return nil
 }
 
 // users names the processes that have something open under dir, for the error message.
