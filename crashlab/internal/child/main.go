@@ -52,6 +52,8 @@ func Main() int {
 		select {}
 	case Check:
 		c.check()
+	case Register:
+		c.register()
 	case Repair:
 		if _, err := opossum.Repair(context.Background(), task.Dir, &opossum.RepairOptions{AcceptLoss: task.AcceptLoss}); err != nil {
 			c.say(lineError, quote(err))
@@ -126,9 +128,7 @@ func (c *child) append() {
 	prompts := make(chan opossum.Position, 1)
 	go func() {
 		for p := range prompts {
-			if err := e.WaitMaterialized(ctx, p); err != nil && !errors.Is(err, opossum.ErrClosed) {
-				c.say(lineError, quote(err))
-			}
+			c.sayFiled(e.WaitMaterialized(ctx, p), p)
 		}
 	}()
 	var done sync.WaitGroup
@@ -137,13 +137,44 @@ func (c *child) append() {
 	}
 	done.Wait()
 	if c.Filing == "waited" {
-		if err := e.WaitMaterialized(ctx, e.Head()); err != nil {
-			c.say(lineError, quote(err))
-		}
+		p := e.Head()
+		c.sayFiled(e.WaitMaterialized(ctx, p), p)
 	}
 	if c.Close {
 		c.say(lineClosing)
 		if err := e.Close(); err != nil {
+			c.say(lineError, quote(err))
+		}
+	}
+	c.finish()
+}
+
+// sayFiled reports what came of waiting for p to be checkpointed.
+func (c *child) sayFiled(err error, p opossum.Position) {
+	switch {
+	case err == nil:
+		c.say(lineFiled, p)
+	case !errors.Is(err, opossum.ErrClosed):
+		c.say(lineError, quote(err))
+	}
+}
+
+// register makes registrations, and reports the outcome of each.
+func (c *child) register() {
+	e := c.open()
+	for _, r := range c.Registrations {
+		tag := opossum.Tag("email:" + r.Address)
+		cond, want := &opossum.Condition{FailIfExists: opossum.ByTags(tag)}, opossum.ErrAlreadyExists
+		if r.Match {
+			cond, want = &opossum.Condition{FailIfMatch: opossum.ByTags(tag)}, opossum.ErrConditionFailed
+		}
+		_, err := e.Append(context.Background(), []opossum.Event{{ID: r.ID, Type: "AddressRegistered", Tags: []opossum.Tag{tag}}}, cond)
+		switch {
+		case err == nil:
+			c.say(Registered)
+		case errors.Is(err, want):
+			c.say(Taken)
+		default:
 			c.say(lineError, quote(err))
 		}
 	}

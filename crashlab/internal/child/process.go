@@ -19,8 +19,8 @@ import (
 	"opossum/internal/workload"
 )
 
-// patience is how long a child may take for a task that has an end. A hang is a finding, not a wait.
-const patience = 60 * time.Second
+// Patience is how long a child may take for a task that has an end. A hang is a finding, not a wait.
+const Patience = 60 * time.Second
 
 // Process is a running child. Its methods are for one goroutine.
 type Process struct {
@@ -146,6 +146,9 @@ func Complains(line string) bool {
 // Signal sends the child SIGKILL and does not wait.
 func (p *Process) Signal() error { return p.cmd.Process.Kill() }
 
+// Quit ends a child that hangs. It says to standard error where its goroutines are.
+func (p *Process) Quit() error { return p.cmd.Process.Signal(syscall.SIGQUIT) }
+
 // Drain takes all reports that are left. It returns when the child is gone.
 func (p *Process) Drain(w *workload.Witness) {
 	for {
@@ -206,9 +209,9 @@ func Attend(ctx context.Context, worker string, t Task, w *workload.Witness, see
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it hangs: no end after %v", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, Patience, fmt.Errorf("it hangs: no end after %v", Patience))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })() // which prints where every goroutine is
+	defer context.AfterFunc(ctx, func() { _ = p.Quit() })()
 	for {
 		line, ok := p.Next(w)
 		if !ok {

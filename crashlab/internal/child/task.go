@@ -1,6 +1,8 @@
 package child
 
 import (
+	"github.com/google/uuid"
+
 	"opossum"
 	"opossum/crashlab/internal/invariant"
 	"opossum/internal/workload"
@@ -14,6 +16,8 @@ const (
 	Repair = "repair" // opossum.Repair
 	Strain = "strain" // append on through errors, and judge every answer
 	Rot    = "rot"    // look at a damaged store: invariant.Examine
+	// Register makes registrations, one after the other, and reports what came of each.
+	Register = "register"
 )
 
 // Task is what a child is told.
@@ -48,13 +52,29 @@ type Task struct {
 	// Rot, beside Witness and Seed.
 	Damaged string // the file, relative to Dir
 	Mend    bool   // repair the store instead of opening it
+
+	Registrations []Registration // Register
 }
+
+// Registration registers an address, unless it is registered: the append whose condition must hold for ever once it was acknowledged.
+type Registration struct {
+	Address string
+	ID      uuid.UUID // of the event: a retry has the one of before, somebody else another
+	Match   bool      // under FailIfMatch after 0, instead of FailIfExists
+}
+
+// Outcomes of a registration, as the child reports them.
+const (
+	Registered = "registered"
+	Taken      = "taken" // by somebody before: the condition refused it, with the right error
+)
 
 // Lines that a child reports beside those for the witness (workload.AckLine, workload.ReadLine).
 const (
 	lineOpen    = "open %d %d"   // head, microseconds that opening took
 	lineBegin   = "begin"        // it is about to open the store
 	lineClosing = "closing"      // it is about to close it
+	lineFiled   = "filed %d"     // everything up to this position is checkpointed
 	lineDone    = "done"         // it has done everything
 	linePoison  = "poisoned"     // the engine is
 	lineWaiting = "waiting"      // from now on filing must go on
