@@ -9,13 +9,17 @@ import (
 	"opossum/crashlab/internal/diskerror"
 	"opossum/crashlab/internal/ioerror"
 	"opossum/crashlab/internal/lab"
+	"opossum/crashlab/internal/powercut"
 	"opossum/crashlab/internal/race"
 	"opossum/crashlab/internal/rot"
+	"opossum/crashlab/internal/story"
 )
 
 // techniques are all there are, in the order in which they run.
 func techniques() []lab.Technique {
 	return slices.Concat(
+		powercut.Techniques(),
+		story.Techniques(),
 		blockreplay.Techniques(),
 		diskerror.Techniques(),
 		ioerror.Techniques(),
