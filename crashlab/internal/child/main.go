@@ -48,7 +48,7 @@ func Main() int {
 	case Append:
 		c.append()
 	case Open:
-		c.open()
+		c.sight(c.open())
 		select {}
 	case Check:
 		c.check()
@@ -106,6 +106,16 @@ func (c *child) open() *opossum.Engine {
 	return e
 }
 
+// sight reports the newest event of a store just opened: from then on it must stay, though nothing is ever appended behind it.
+func (c *child) sight(e *opossum.Engine) {
+	switch ev, err := e.ReadLast(context.Background(), opossum.AllEvents()); {
+	case err == nil:
+		c.say("%s", workload.ReadLine(ev))
+	case !errors.Is(err, opossum.ErrNotFound):
+		c.say(lineError, quote(err))
+	}
+}
+
 // finish reports the end and waits to be killed, unless the task says otherwise.
 func (c *child) finish() {
 	c.say(lineDone)
@@ -119,6 +129,7 @@ func (c *child) finish() {
 func (c *child) append() {
 	ctx := context.Background()
 	e := c.open()
+	c.sight(e)
 	if c.Filing == "paused" {
 		if _, err := e.PauseFiling(ctx); err != nil {
 			c.say(lineError, quote(err))
