@@ -166,15 +166,20 @@ func soakCommand() *cobra.Command {
 // soakRounds is how often a soak comes back to each technique: an early end leaves something of every one.
 const soakRounds = 4
 
-// soak runs the techniques that have an end once, and shares the rest of the time among the others.
+// soak gives the techniques that have an end, which are run once, a quarter of the time at most, and shares the rest among the others.
 func (s *session) soak(ctx context.Context, long time.Duration) error {
 	end := time.Now().Add(long)
-	shares := 0
+	shares, finite := 0, 0
 	for _, t := range techniques() {
-		if shares += t.Share; t.Share > 0 {
+		if shares += t.Share; t.Share == 0 {
+			finite++
+		}
+	}
+	for _, t := range techniques() {
+		if t.Share > 0 {
 			continue
 		}
-		if _, err := s.run(ctx, t, lab.Bound{Until: end}); err != nil {
+		if _, err := s.run(ctx, t, lab.Bound{Until: time.Now().Add(long / 4 / time.Duration(finite))}); err != nil {
 			return err
 		}
 	}
