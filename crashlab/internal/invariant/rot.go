@@ -194,12 +194,27 @@ func (x *examiner) answers(ctx context.Context, e *opossum.Engine) (string, erro
 	if err := ask(opossum.AllEvents(), opossum.ReadOptions{Backwards: true, Limit: 30}); err != nil {
 		return found, err
 	}
-	for range 4 {
-		if err := ask(term(x.want, x.r), opossum.ReadOptions{Backwards: x.r.IntN(2) == 0}); err != nil {
+	for _, q := range x.terms() {
+		if err := ask(q, opossum.ReadOptions{Backwards: x.r.IntN(2) == 0}); err != nil {
 			return found, err
 		}
 	}
 	return found, nil
+}
+
+// terms ask for every type and every key, so that no list of the index is left out, and for some of the appends.
+func (x *examiner) terms() (out []opossum.Query) {
+	for n := range workload.Types + 1 {
+		out = append(out, opossum.ByTypes(fmt.Sprintf("T%d", n)))
+	}
+	for n := range workload.Keys + 1 {
+		out = append(out, opossum.ByTags(opossum.Tag(fmt.Sprintf("k:%d", n))))
+	}
+	for range 10 {
+		id, _, _ := workload.Origin(x.want[x.r.IntN(len(x.want))].Event.ID)
+		out = append(out, workload.Unique(id))
+	}
+	return out
 }
 
 // own opens the damaged store, uses it, closes it, and looks what is left.

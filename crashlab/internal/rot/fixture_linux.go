@@ -49,7 +49,7 @@ func plans() []plan {
 			{Task: child.Task{First: workload.Large + writers(1), Writers: 1, Appends: 36, Filing: "waited", Close: true}},
 			{Task: child.Task{First: writers(2), Writers: 2, Appends: 40, Filing: "waited", Close: true}},
 		}},
-		{"a backlog of generations", "default", 1, []period{
+		{"a backlog of generations", "default", 2, []period{
 			{Task: child.Task{First: writers(4), Writers: 1, Appends: 20, Filing: "waited", Close: true}},
 			{Task: child.Task{First: workload.Large + writers(5), Writers: 2, Appends: 17, Filing: "paused"}, kill: true},
 		}},

@@ -88,7 +88,7 @@ func admit(all []fixture, kind string, seed, index uint64, dir string) (p patien
 func (f fixture) damage(r *rand.Rand, all []fixture, kind, dir string) (what, file string, err error) {
 	for range 1000 {
 		file = f.files[kind][r.IntN(len(f.files[kind]))]
-		if kind == "log" && r.IntN(2) == 0 {
+		if kind == "log" && r.IntN(3) == 0 {
 			file = slices.Max(f.files[kind]) // the newest matters most
 		}
 		was, err := os.ReadFile(filepath.Join(f.dir, file))
