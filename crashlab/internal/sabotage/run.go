@@ -15,7 +15,7 @@ import (
 
 // How long each technique of a sabotage may try. What is not caught within patience would be caught too seldom by a run for CI.
 const (
-	patience  = time.Minute
+	patience  = 2 * time.Minute
 	formality = 5 * time.Second // for one that none can catch
 )
 
