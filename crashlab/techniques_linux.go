@@ -8,6 +8,7 @@ import (
 	"opossum/crashlab/internal/blockreplay"
 	"opossum/crashlab/internal/diskerror"
 	"opossum/crashlab/internal/ioerror"
+	"opossum/crashlab/internal/killpoint"
 	"opossum/crashlab/internal/lab"
 	"opossum/crashlab/internal/powercut"
 	"opossum/crashlab/internal/race"
@@ -19,10 +20,11 @@ import (
 func techniques() []lab.Technique {
 	return slices.Concat(
 		powercut.Techniques(),
-		story.Techniques(),
+		killpoint.Techniques(),
 		blockreplay.Techniques(),
 		diskerror.Techniques(),
 		ioerror.Techniques(),
+		story.Techniques(),
 		rot.Techniques(),
 		race.Techniques(),
 	)

@@ -4,16 +4,20 @@ package step
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// order is what OPOSSUM_STEP says, as JSON. Steps of the Kinds (none: of all) are counted from 0, and something is done at the step number At:
+// order is what OPOSSUM_STEP says, as JSON. Steps of the Kinds (none: of all) on a path that matches the regular expression Path are counted from 0, and
+// something is done at the step number At:
 //
 //	kill    the process reports the step and dies, by SIGKILL, before or after it
 //	report  the process reports the step and never goes on from there, while others do
@@ -28,9 +32,11 @@ type order struct {
 	Do     string `json:"do"`
 	Errno  string `json:"errno"`
 	Kinds  []Kind `json:"kinds"`
+	Path   string `json:"path"`
 	Sticky bool   `json:"sticky"`
 
 	errno unix.Errno
+	paths *regexp.Regexp
 	taken *atomic.Uint64
 	tell  func(k uint64, kind Kind, when, path string)
 }
@@ -59,6 +65,10 @@ func parse(text string) (order, error) {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return o, err
 	}
+	var err error
+	if o.paths, err = regexp.Compile(o.Path); err != nil {
+		return o, err
+	}
 	switch o.Do {
 	case "kill", "report":
 		if o.When != before && o.When != after {
@@ -80,8 +90,27 @@ func parse(text string) (order, error) {
 // Do makes the change of a kind at path, for changes that have no function of their own here, or does what was ordered.
 func Do(kind Kind, path string, change func() error) error { return ordered.do(kind, path, change) }
 
+// RemoveAll removes what is at path and below, if there is anything. Each name that goes is a step.
+func RemoveAll(path string) error {
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := RemoveAll(filepath.Join(path, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func (o order) do(kind Kind, path string, change func() error) error {
-	if o.Do == "" || len(o.Kinds) > 0 && !slices.Contains(o.Kinds, kind) {
+	if o.Do == "" || len(o.Kinds) > 0 && !slices.Contains(o.Kinds, kind) || !o.paths.MatchString(path) {
 		return change()
 	}
 	k := o.taken.Add(1) - 1

@@ -5,6 +5,8 @@ package step
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -13,7 +15,7 @@ import (
 
 func TestAnOrderedErrorReplacesTheStep(t *testing.T) {
 	for sticky, fails := range map[string][]bool{"false": {false, true, false, false}, "true": {false, true, true, true}} {
-		o, err := parse(`{"at": 1, "do": "error", "errno": "ENOSPC", "kinds": ["sync", "write"], "sticky": ` + sticky + `}`)
+		o, err := parse(`{"at": 1, "do": "error", "errno": "ENOSPC", "kinds": ["sync", "write"], "path": "^f", "sticky": ` + sticky + `}`)
 		require.NoError(t, err)
 		made, told := 0, 0
 		o.tell = func(k uint64, kind Kind, when, path string) {
@@ -23,6 +25,7 @@ func TestAnOrderedErrorReplacesTheStep(t *testing.T) {
 		change := func() error { made++; return errors.New("of its own") }
 		for i, fail := range fails {
 			require.EqualError(t, o.do(KindRename, "a", change), "of its own", "not of its kinds, and not counted")
+			require.EqualError(t, o.do(KindWrite, "of", change), "of its own", "not of its paths")
 			made = 0
 			err := o.do(KindWrite, "file", change)
 			if !fail {
@@ -39,10 +42,22 @@ func TestAnOrderedErrorReplacesTheStep(t *testing.T) {
 	}
 }
 
+func TestRemoveAll(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755))
+	require.NoError(t, os.Symlink(dir, filepath.Join(dir, "a", "b", "link")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kept"), nil, 0o644))
+	require.NoError(t, RemoveAll(filepath.Join(dir, "a")))
+	require.NoError(t, RemoveAll(filepath.Join(dir, "a")))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
 func TestNonsenseIsNoOrder(t *testing.T) {
 	_, err := parse("")
 	require.NoError(t, err)
-	for _, text := range []string{`{`, `{"do": "die"}`, `{"do": "kill", "when": "later"}`, `{"do": "error", "errno": "ENOTHING"}`} {
+	for _, text := range []string{`{`, `{"do": "die"}`, `{"do": "kill", "when": "later"}`, `{"do": "error", "errno": "ENOTHING"}`, `{"do": "trace", "path": "("}`} {
 		_, err := parse(text)
 		require.Error(t, err, text)
 	}

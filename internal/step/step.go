@@ -75,11 +75,6 @@ func Rename(from, to string) error {
 // Remove removes a file or an empty directory.
 func Remove(path string) error { return Do(KindRemove, path, func() error { return os.Remove(path) }) }
 
-// RemoveAll removes what is at path and below, if there is anything. It is one step.
-func RemoveAll(path string) error {
-	return Do(KindRemove, path, func() error { return os.RemoveAll(path) })
-}
-
 // Mkdir makes a directory.
 func Mkdir(path string, perm fs.FileMode) error {
 	return Do(KindMkdir, path, func() error { return os.Mkdir(path, perm) })
