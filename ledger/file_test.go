@@ -115,6 +115,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"windows line ends": []byte(strings.ReplaceAll(good, "\n", "\r\n")),
 		"no checksum":       []byte(body[:len(body)-2] + "\n}\n"),
 		"empty checksum":    []byte(body + "  \"checksum\": \"\"\n}\n"),
+		"only the sum":      seal(""),
+		"another, newer":    []byte(`{"format": "opossum-index", "version": 17}`),
 		"of another text":   []byte(strings.Replace(good, `"epoch": 3`, `"epoch": 4`, 1)),
 	} {
 		_, err := Decode(text)

@@ -171,6 +171,33 @@ func TestAdvanceJustBeforeRegistering(t *testing.T) {
 	require.Zero(t, l.waiters())
 }
 
+// TestWhatIsReachedWins over an error that comes at the same time: while a waiter registers, and when it is woken.
+func TestWhatIsReachedWins(t *testing.T) {
+	for _, registered := range []bool{false, true} {
+		l := New(0, 0, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		if registered {
+			go func() { done <- l.Wait(ctx, Assigned, 1) }()
+			awaitWaiters(l, 1)
+			l.mu.Lock()
+		} else {
+			l.mu.Lock()
+			go func() { done <- l.Wait(ctx, Assigned, 1) }()
+			for l.waiting.Load() == 0 {
+				runtime.Gosched()
+			}
+		}
+		l.at[Assigned].Store(1)
+		l.mu.failed = errors.New("too late")
+		cancel()
+		l.mu.Unlock()
+		require.NoError(t, <-done)
+		require.Zero(t, l.waiting.Load())
+		require.Zero(t, l.waiters())
+	}
+}
+
 // TestRegisterRacesWithAdvance: a waiter that registers while the number advances is never missed. A miss hangs the test.
 func TestRegisterRacesWithAdvance(t *testing.T) {
 	const racers = 4

@@ -157,7 +157,9 @@ func scorePackage(ctx context.Context, root, pkg, scratch string, harmless map[s
 
 // enumerate lists the mutants of the files that are built on this system, which are the ones that its tests can judge.
 func enumerate(root, pkg string) (texts map[string]string, all []mutant, err error) {
-	info, err := build.ImportDir(filepath.Join(root, pkg), 0)
+	system := build.Default
+	system.BuildTags = []string{tags}
+	info, err := system.ImportDir(filepath.Join(root, pkg), 0)
 	if err != nil {
 		return nil, nil, err
 	}

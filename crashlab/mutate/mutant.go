@@ -218,12 +218,24 @@ func (f *finder) binary(n *ast.BinaryExpr) {
 			f.add("error ignored", n, "("+f.text(n)+" || true)")
 		}
 	case token.LAND, token.LOR:
-		f.add("logic", n, with(opposite[n.Op]))
+		f.add("logic", n, "("+with(opposite[n.Op])+")")
 		f.negate(n.X)
 		f.negate(n.Y)
 	case token.ADD, token.SUB:
+		if text(n.X) || text(n.Y) {
+			break
+		}
 		f.add("arithmetic", n, with(opposite[n.Op]))
 	}
+}
+
+// text reports whether an expression is a text, of which there is no difference.
+func text(e ast.Expr) bool {
+	if sum, ok := e.(*ast.BinaryExpr); ok {
+		return text(sum.X) || text(sum.Y)
+	}
+	lit, ok := e.(*ast.BasicLit)
+	return ok && lit.Kind == token.STRING
 }
 
 // negate puts a "not" before a condition that has no operator of its own to be changed.

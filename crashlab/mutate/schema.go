@@ -30,14 +30,10 @@ const (
 	reachedVariable = "OPOSSUM_MUTANTS_REACHED" // the file that gets the numbers of those that are reached
 )
 
-// switches goes into one file of the package. %d is the number of mutants.
-const switches = `
-import (
-	mutantatomic "sync/atomic"
-	mutantos "os"
-	mutantstrconv "strconv"
-)
-
+// switches goes behind one file of the package, switchImports behind its package clause. %d is the number of mutants.
+const (
+	switchImports = `; import (mutantatomic "sync/atomic"; mutantos "os"; mutantstrconv "strconv")`
+	switches      = `
 var mutantActive, _ = mutantstrconv.Atoi(mutantos.Getenv("` + activeVariable + `"))
 
 var mutantReached = func() *mutantos.File {
@@ -62,6 +58,7 @@ func mutantNumber[T any](id int, changed, kept T) T {
 	return kept
 }
 `
+)
 
 // insertion is a piece of text that a schema puts into a file. Around what is kept there are two, and so the text that is there keeps its order.
 type insertion struct {
@@ -135,7 +132,7 @@ func (s *schema) weave(file string) (text string, where map[int][2]int) {
 
 var (
 	packageClause = regexp.MustCompile(`(?m)^package \w+$`)
-	complaint     = regexp.MustCompile(`(?m)^(?:\./)?(\S+\.go):(\d+):(\d+): (.*)$`)
+	complaint     = regexp.MustCompile(`(?m)^(\S+\.go):(\d+):(?:(\d+):)? `)
 )
 
 // settle builds the package, and sets those mutants aside that the compiler complains of, until it does not.
@@ -152,12 +149,11 @@ func (s *schema) settle(ctx context.Context, scratch string) (overlay string, er
 		for _, file := range slices.Sorted(maps.Keys(s.texts)) {
 			woven[file], where[file] = s.weave(file)
 			text := woven[file]
-			if len(edits) == 0 { // behind the clause, so that the lines above it stay, and behind the mutants' own lines nothing moves
+			if len(edits) == 0 {
 				at := packageClause.FindStringIndex(text)[1]
-				head := fmt.Sprintf(switches, len(s.mutants))
-				text = text[:at] + head + text[at:]
+				text = text[:at] + switchImports + text[at:] + fmt.Sprintf(switches, len(s.mutants))
 				for i, w := range where[file] {
-					where[file][i] = [2]int{w[0] + len(head), w[1] + len(head)}
+					where[file][i] = [2]int{w[0] + len(switchImports), w[1] + len(switchImports)}
 				}
 				woven[file] = text
 			}
@@ -166,23 +162,39 @@ func (s *schema) settle(ctx context.Context, scratch string) (overlay string, er
 		if overlay, err = variant.Overlay(s.root, scratch, edits); err != nil {
 			return "", err
 		}
-		cmd := exec.CommandContext(ctx, "go", "build", "-gcflags=-e", "-overlay", overlay, "./"+s.pkg)
+		cmd := exec.CommandContext(ctx, "go", "build", "-tags="+tags, "-gcflags=-e", "-overlay", overlay, "./"+s.pkg)
 		cmd.Dir = s.root
 		out, err := cmd.CombinedOutput()
 		if err == nil {
 			return overlay, nil
 		}
-		before := len(s.alone)
+		before := s.countAlone()
 		for _, c := range complaint.FindAllStringSubmatch(string(out), -1) {
-			file := s.pkg + "/" + filepath.Base(c[1])
+			flat := strings.ReplaceAll(s.pkg, "/", "_") + "_" // the names that variant.Overlay gives to edited files
+			file := s.pkg + "/" + strings.TrimPrefix(filepath.Base(c[1]), flat)
 			line, _ := strconv.Atoi(c[2])
-			column, _ := strconv.Atoi(c[3])
-			s.setAside(where[file], offsetOf(woven[file], line, column))
+			from, to := offsetOf(woven[file], line), offsetOf(woven[file], line+1)
+			if column, err := strconv.Atoi(c[3]); err == nil {
+				s.setAside(where[file], from+column-1)
+				continue
+			}
+			for i, w := range where[file] { // it is somewhere on the line
+				s.alone[i] = s.alone[i] || from < w[1] && w[0] < to
+			}
 		}
-		if len(s.alone) == before {
+		if s.countAlone() == before {
 			return "", fmt.Errorf("the package with all mutants in it: %w: %s", err, out)
 		}
 	}
+}
+
+func (s *schema) countAlone() (n int) {
+	for _, a := range s.alone {
+		if a {
+			n++
+		}
+	}
+	return n
 }
 
 // setAside takes the mutant out whose text is the smallest around an offset, or the nearest before it if there is none.
@@ -205,10 +217,10 @@ func (s *schema) setAside(where map[int][2]int, at int) {
 	}
 }
 
-func offsetOf(text string, line, column int) int {
+func offsetOf(text string, line int) int {
 	at := 0
 	for range line - 1 {
 		at += strings.IndexByte(text[at:], '\n') + 1
 	}
-	return at + column - 1
+	return at
 }

@@ -30,6 +30,9 @@ type test struct {
 	reaches map[int]bool // numbers of mutants
 }
 
+// tags are those of all builds: with them the tests see the engine's steps.
+const tags = "crashlab"
+
 // quick tests are run first, because most mutants die in them.
 const quick = 150 * time.Millisecond
 
@@ -155,7 +158,7 @@ func (s *suite) fails(ctx context.Context, bin string, tests []test, scratch str
 }
 
 func (s *suite) build(ctx context.Context, bin, overlay string) error {
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", bin, s.pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-tags="+tags, "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", bin, s.pkg)
 	cmd.Dir = s.root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)

@@ -62,3 +62,23 @@ func TestNonsenseIsNoOrder(t *testing.T) {
 		require.Error(t, err, text)
 	}
 }
+
+func TestAWatcherSeesAndRefuses(t *testing.T) {
+	var seen []string
+	refusal := errors.New("refused")
+	end := Watch(func(kind Kind, path string) error {
+		seen = append(seen, string(kind)+" "+path)
+		if kind == KindWrite {
+			return refusal
+		}
+		return nil
+	})
+	made := 0
+	change := func() error { made++; return nil }
+	require.NoError(t, Do(KindSync, "a", change))
+	require.ErrorIs(t, Do(KindWrite, "b", change), refusal)
+	require.Equal(t, 1, made)
+	end()
+	require.NoError(t, Do(KindWrite, "c", change))
+	require.Equal(t, []string{"sync a", "write b"}, seen)
+}
