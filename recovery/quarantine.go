@@ -24,6 +24,10 @@ func newQuarantine(store string) quarantine {
 	return quarantine{store: store, dir: filepath.Join(store, QuarantineDir, unfinishedDir), kept: make(map[string]string)}
 }
 
+// halfCopied ends the name of a copy until it is whole and durable. If the repair dies before that, the next one makes the copy again, and must not
+// take this one for a source: what it is a copy of still stands in its place.
+const halfCopied = ".half-copied"
+
 // room returns a free name for path in quarantine, whose directory exists, durably.
 func (q quarantine) room(path string) (string, error) {
 	rel, err := filepath.Rel(q.store, path)
@@ -79,7 +83,7 @@ func (q quarantine) keep(path string) error {
 	if err != nil {
 		return err
 	}
-	temp := to + ".tmp"
+	temp := to + halfCopied
 	if err := copyDurably(path, temp); err != nil {
 		return errors.Join(err, ifPresent(step.Remove(temp)))
 	}

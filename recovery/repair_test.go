@@ -541,6 +541,19 @@ func TestARepairThatIsInterruptedAnywhereIsTakenUpByTheNext(t *testing.T) {
 	}
 }
 
+// A repair died between copying a file to quarantine and giving the copy its name. Were the copy taken for a source, the next repair would make it anew
+// while it relies on it.
+func TestAHalfMadeCopyIsNoSource(t *testing.T) {
+	f := hard(t, false)
+	rel, err := filepath.Rel(f.dir, f.event(1))
+	require.NoError(t, err)
+	f.put(filepath.Join(f.dir, QuarantineDir, unfinishedDir, rel+halfCopied), f.get(f.event(1)))
+	_, err = Repair(t.Context(), f.dir, RepairOptions{})
+	require.NoError(t, err)
+	f.requireRepaired()
+	f.requireAll(9)
+}
+
 func TestARepairEndsWithItsContext(t *testing.T) {
 	for at := 1; ; at++ {
 		f := hard(t, false)

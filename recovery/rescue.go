@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"opossum/dcb"
 	"opossum/internal/codec"
@@ -143,7 +144,7 @@ func (s *survey) rescueUnfinished(ctx context.Context, m *meter) error {
 		return nil
 	}
 	return filepath.WalkDir(filepath.Join(s.dir, QuarantineDir, unfinishedDir), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, halfCopied) {
 			return err
 		}
 		ev, err := eventfile.ReadFile(path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -162,7 +163,7 @@ func (s *schema) settle(ctx context.Context, scratch string) (overlay string, er
 		if overlay, err = variant.Overlay(s.root, scratch, edits); err != nil {
 			return "", err
 		}
-		cmd := exec.CommandContext(ctx, "go", "build", "-tags="+tags, "-gcflags=-e", "-overlay", overlay, "./"+s.pkg)
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", os.DevNull, "-tags="+tags, "-gcflags=-e", "-overlay", overlay, "./"+s.pkg)
 		cmd.Dir = s.root
 		out, err := cmd.CombinedOutput()
 		if err == nil {

@@ -1,0 +1,147 @@
+//go:build crashlab && linux
+
+package recovery
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"opossum/internal/step"
+	"opossum/ledger"
+)
+
+var errStep = errors.New("the step fails")
+
+// steps does something that changes the disk, and returns which steps it took below the store, of which number fail is refused; -1: none.
+func (f *fixture) steps(fail int, do func() error) (taken []string, err error) {
+	end := step.Watch(func(kind step.Kind, path string) error {
+		if at, err := filepath.Rel(f.dir, path); err == nil {
+			path = at
+		}
+		taken = append(taken, string(kind)+" "+path)
+		if len(taken) == fail+1 {
+			return errStep
+		}
+		return nil
+	})
+	defer end()
+	err = do()
+	return taken, err
+}
+
+// TestRecoveryMakesEachStepDurableBeforeTheNext: what a power cut would show, shown by the order of the steps. When one of them fails, recovery says
+// so, and the next one loses nothing.
+func TestRecoveryMakesEachStepDurableBeforeTheNext(t *testing.T) {
+	whole := []string{
+		"sync wal/00000001/00000000000000000001", "sync wal/00000002/00000000000000000001", "sync wal/00000003/00000000000000000001",
+		"sync wal/00000004/00000000000000000001", // what is read back must be on the disk
+		"mkdir quarantine", "create quarantine/wal-00000004-at-97.bin", "write quarantine/wal-00000004-at-97.bin",
+		"sync quarantine/wal-00000004-at-97.bin", "sync quarantine", "sync .",
+		"remove wal/00000005.tmp", "create wal/00000005.tmp", "write wal/00000005.tmp", "write wal/00000005.tmp", "write wal/00000005.tmp", "write wal/00000005.tmp",
+		"sync wal/00000005.tmp/00000000000000000001", "sync wal/00000005.tmp", "sync wal/00000005.tmp", "rename wal/00000005", "sync wal",
+		"create ledger.json.tmp", "write ledger.json.tmp", "sync ledger.json.tmp", "rename ledger.json", "sync .",
+	}
+	begun := threeGenerations(t)
+	begun.file(1, 4)
+	begun.ledger(func(l *ledger.State) { l.Materialized = 4 })
+	begun.damage(4, func(b []byte) []byte { return append(b, "torn"...) })
+	begun.litter()
+	for fail := -1; ; fail++ {
+		f := begun.clone()
+		taken, err := f.steps(fail, func() error {
+			o, _, err := f.recover()
+			if err != nil {
+				require.Zero(t, o)
+			}
+			return err
+		})
+		if fail >= len(taken) {
+			break
+		}
+		if fail < 0 {
+			require.NoError(t, err)
+			require.Equal(t, whole, taken[:len(whole)])
+			for _, later := range taken[len(whole):] {
+				require.NotContains(t, later, "sync", "removals need none")
+			}
+		} else {
+			require.ErrorIs(t, err, errStep, taken[fail])
+		}
+		f = openFixture(t, f.dir)
+		f.requireEvents(9)
+		require.FileExists(t, filepath.Join(f.dir, QuarantineDir, "wal-00000004-at-97.bin"))
+	}
+}
+
+// TestACreationTellsOfEachStepThatFails, and the next one begins anew.
+func TestACreationTellsOfEachStepThatFails(t *testing.T) {
+	for fail := 0; ; fail++ {
+		f := openFixture(t, t.TempDir())
+		taken, err := f.steps(fail, func() error {
+			_, _, err := f.recover()
+			return err
+		})
+		if fail >= len(taken) {
+			require.NoError(t, err)
+			break
+		}
+		require.ErrorIs(t, err, errStep, taken[fail])
+		openFixture(t, f.dir).requireEvents(0)
+	}
+}
+
+// TestARepairTellsOfEachStepThatFails, and the next one takes it up.
+func TestARepairTellsOfEachStepThatFails(t *testing.T) {
+	for _, losses := range []bool{false, true} {
+		for fail := 0; ; fail++ {
+			f := hard(t, losses)
+			o := RepairOptions{AcceptLoss: losses}
+			taken, err := f.steps(fail, func() error {
+				_, err := Repair(t.Context(), f.dir, o)
+				return err
+			})
+			if fail >= len(taken) {
+				require.NoError(t, err)
+				break
+			}
+			require.ErrorIs(t, err, errStep, taken[fail])
+			_, err = Repair(t.Context(), f.dir, o)
+			require.NoError(t, err, taken[fail])
+			f.requireRepaired()
+			if losses {
+				f.requireAll(8, 1)
+			} else {
+				f.requireAll(9)
+			}
+		}
+	}
+}
+
+// TestARebuildTellsOfEachStepThatFails, and the next one makes a whole index.
+func TestARebuildTellsOfEachStepThatFails(t *testing.T) {
+	begun := threeGenerations(t)
+	begun.file(1, 9)
+	begun.ledger(func(l *ledger.State) { l.Materialized = 9 })
+	require.NoError(t, os.MkdirAll(filepath.Join(begun.dir, IndexDir), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(begun.dir, IndexDir, segmentName(1, 3)), []byte("old"), 0o644))
+	for fail := 0; ; fail++ {
+		f := begun.clone()
+		taken, err := f.steps(fail, func() error {
+			_, err := RebuildIndex(t.Context(), f.dir, RebuildOptions{})
+			return err
+		})
+		if fail >= len(taken) {
+			require.NoError(t, err)
+			require.Equal(t, "sync index", taken[len(taken)-1])
+			break
+		}
+		require.ErrorIs(t, err, errStep, taken[fail])
+		r, err := RebuildIndex(t.Context(), f.dir, RebuildOptions{})
+		require.NoError(t, err)
+		require.EqualValues(t, 9, r.Positions)
+	}
+}

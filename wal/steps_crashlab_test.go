@@ -1,0 +1,175 @@
+//go:build crashlab && linux
+
+package wal
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"opossum/internal/step"
+)
+
+var errStep = errors.New("the step fails")
+
+// steps does something that changes the disk below dir, and returns which steps it took, of which number fail is refused; -1: none.
+func steps(dir string, fail int, do func() error) (taken []string, err error) {
+	var mu sync.Mutex // successors are built in the background
+	end := step.Watch(func(kind step.Kind, path string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if at, err := filepath.Rel(dir, path); err == nil {
+			path = at
+		}
+		taken = append(taken, string(kind)+" "+path)
+		if len(taken) == fail+1 {
+			return errStep
+		}
+		return nil
+	})
+	defer end()
+	err = do()
+	return taken, err
+}
+
+// TestAGenerationIsDurableBeforeItsName, and its name before it is used: what a power cut would show, shown by the order of the steps. When one of
+// them fails, that is told, and the name is free for the next attempt.
+func TestAGenerationIsDurableBeforeItsName(t *testing.T) {
+	const temp = "00000007.tmp"
+	whole := []string{
+		"remove " + temp, "create " + temp, "write " + temp, "write " + temp, "write " + temp, "sync " + temp + "/" + segmentFile, "sync " + temp,
+		"sync " + temp, // tidwall's own, when it is closed
+		"rename 00000007", "sync .",
+	}
+	commits := []Frame{{First: 5, Count: 1, Body: []byte("body")}}
+	for fail := -1; fail < len(whole); fail++ {
+		dir := t.TempDir()
+		build := func() error {
+			b, err := BuildGeneration(dir, testID, 7, testClock, &Link{Prev: 6}, 5, commits)
+			if err != nil {
+				require.Zero(t, b)
+			}
+			return err
+		}
+		taken, err := steps(dir, fail, build)
+		if fail < 0 {
+			require.NoError(t, err)
+			require.Equal(t, whole, taken)
+		} else {
+			require.ErrorIs(t, err, errStep, whole[fail])
+			require.Equal(t, whole[:fail+1], taken[:fail+1])
+			for _, later := range taken[fail+1:] {
+				require.NotContains(t, later, "write", "after %s", whole[fail])
+			}
+			list, err := List(dir)
+			require.NoError(t, err)
+			require.Empty(t, list.Generations, "after %s", whole[fail])
+			require.NoError(t, build())
+		}
+		text, err := ReadGeneration(dir, 7, false)
+		require.NoError(t, err)
+		found := Scan(text, testID, 7)
+		require.NoError(t, found.Stop)
+		require.EqualValues(t, 6, found.Next())
+	}
+}
+
+// The name of a generation goes before its file does.
+func TestARemovalIsTold(t *testing.T) {
+	whole := []string{"remove 00000007.tmp", "rename 00000007.tmp", "remove 00000007.tmp"}
+	for fail := -1; fail < len(whole); fail++ {
+		dir := t.TempDir()
+		_, err := BuildGeneration(dir, testID, 7, testClock, nil, 0, nil)
+		require.NoError(t, err)
+		taken, err := steps(dir, fail, func() error { return RemoveGeneration(dir, 7) })
+		if fail < 0 {
+			require.NoError(t, err)
+			require.Equal(t, whole, taken)
+			continue
+		}
+		require.ErrorIs(t, err, errStep)
+		require.Equal(t, whole[:fail+1], taken, "and nothing goes on")
+		require.NoError(t, RemoveGeneration(dir, 7))
+		require.Empty(t, names(t, dir))
+	}
+	dir := t.TempDir()
+	_, err := steps(dir, 0, func() error { return RemoveTemp(dir, "00000007.tmp") })
+	require.ErrorIs(t, err, errStep)
+}
+
+func TestAWitnessIsReplacedDurably(t *testing.T) {
+	whole := []string{"create ACKED.tmp", "write ACKED.tmp", "sync ACKED.tmp", "rename ACKED", "sync ."}
+	before, after := Acked{Gen: 1, Offset: 97, Position: 4}, Acked{Gen: 2, Offset: 98, Position: 5}
+	for fail := -1; fail < len(whole); fail++ {
+		dir := t.TempDir()
+		require.NoError(t, WriteAcked(dir, testID, before))
+		taken, err := steps(dir, fail, func() error { return WriteAcked(dir, testID, after) })
+		got, readErr := ReadAcked(dir, testID)
+		require.NoError(t, readErr)
+		if fail < 0 {
+			require.NoError(t, err)
+			require.Equal(t, whole, taken)
+			require.Equal(t, after, got)
+			continue
+		}
+		require.ErrorIs(t, err, errStep, whole[fail])
+		require.NotContains(t, taken[fail+1:], "rename ACKED", "after %s", whole[fail])
+		if fail < 4 {
+			require.Equal(t, before, got, whole[fail])
+		}
+	}
+}
+
+// TestEveryStepOfTheLogIsNeeded: appends, syncs, a rotation and a close, with each of their steps failing once. A failure ends the log, unless it is
+// the successor's, which nobody waits for; and what was acknowledged before is there.
+func TestEveryStepOfTheLogIsNeeded(t *testing.T) {
+	told := map[string]int{}
+	for fail := 0; ; fail++ {
+		l, dir := create(t, Options{RotateBytes: 1000})
+		acked := 0
+		taken, err := steps(dir, fail, func() error {
+			for range 20 {
+				_, err := l.Append(l.next, 1, [][]byte{[]byte(body(l.next))})
+				if err == nil {
+					err = l.Sync()
+				}
+				if err != nil {
+					again := l.Sync()
+					require.Equal(t, err, again, "the first error is final")
+					_, again = l.Append(l.next, 1, [][]byte{[]byte(body(l.next))})
+					require.Equal(t, err, again)
+					return err
+				}
+				acked++
+				l.background.Wait() // a successor, so that the steps are always the same
+			}
+			return nil
+		})
+		if fail >= len(taken) {
+			require.NoError(t, err)
+			require.NoError(t, l.Close())
+			break
+		}
+		what := taken[fail]
+		write, sync := strings.HasPrefix(what, "write"), strings.HasPrefix(what, "sync") && strings.HasSuffix(what, segmentFile)
+		inBackground := strings.Contains(what, ".tmp") || !write && !sync
+		if !inBackground {
+			require.ErrorIs(t, err, errStep, what)
+			told[strings.Fields(what)[0]]++
+		}
+		_ = l.Close()
+		var there int
+		for _, g := range generations(t, dir) {
+			for _, c := range g.Commits {
+				there += int(c.Count)
+			}
+		}
+		require.GreaterOrEqual(t, there, acked, "after %s", what)
+	}
+	require.Greater(t, told["write"], 20)
+	require.GreaterOrEqual(t, told["sync"], 20)
+}
