@@ -482,3 +482,16 @@ func TestNumbersComeFromFrames(t *testing.T) {
 	require.NoError(t, l.Close())
 	require.EqualValues(t, 1_000_004, generations(t, dir)[0].Next())
 }
+
+// An error of the disk is neither the end of the file nor an answer.
+func TestReadPlaceTellsWhatFails(t *testing.T) {
+	f, err := os.OpenFile(filepath.Join(t.TempDir(), "unreadable"), os.O_CREATE|os.O_WRONLY, 0o644)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = f.WriteString("written")
+	require.NoError(t, err)
+	err = readPlace(f, Place{Gen: 1}, make([]byte, 3))
+	require.ErrorContains(t, err, "read 3 bytes at offset 0")
+	require.NotErrorIs(t, err, dcb.ErrCorrupt)
+	require.NotErrorIs(t, err, dcb.ErrClosed)
+}

@@ -777,3 +777,37 @@ func TestAWitnessThatIsBeingWritten(t *testing.T) {
 	_, err := readAckedBeside(func() ([]byte, error) { return nil, broken }, testID)
 	require.ErrorIs(t, err, broken)
 }
+
+// An error of the sink ends a Refresh even if it looks like damage: what looks like damage in the log is looked at again.
+func TestASinkIsNotAskedAgain(t *testing.T) {
+	l, dir := create(t, Options{})
+	put(t, l, 3)
+	calls := 0
+	refused := &dcb.CorruptError{File: "elsewhere", Reason: "refused"}
+	sink := Sink{
+		Filed: func(dcb.Position) error { return nil },
+		Frame: func(uint64, Frame) error { calls++; return refused },
+	}
+	require.ErrorIs(t, NewReader(dir, testID, 1).Refresh(Known{}, sink), error(refused))
+	require.Equal(t, 1, calls)
+
+	var failed bool
+	require.Error(t, Sink{Filed: func(dcb.Position) error { return refused }}.noting(&failed).Filed(1))
+	require.True(t, failed)
+}
+
+// A generation that cannot be read any more is an error, and neither damage nor an end.
+func TestAReaderTellsWhatItCannotRead(t *testing.T) {
+	l, dir := create(t, Options{})
+	put(t, l, 3)
+	require.NoError(t, os.Remove(AckedPath(dir)))
+	r := NewReader(dir, testID, 1)
+	r.sync = func(f *os.File, _ int64) error { return f.Close() }
+	err := r.Refresh(Known{}, Sink{
+		Filed: func(dcb.Position) error { return nil },
+		Frame: func(uint64, Frame) error { return nil },
+	})
+	require.ErrorIs(t, err, os.ErrClosed)
+	require.NotErrorIs(t, err, dcb.ErrCorrupt)
+	require.NoError(t, os.WriteFile(AckedPath(dir), nil, 0o644)) // the log closes it
+}
