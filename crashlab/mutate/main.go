@@ -133,24 +133,23 @@ func scorePackage(ctx context.Context, root, pkg, scratch string, harmless map[s
 				return err
 			}
 			defer os.RemoveAll(own)
-			outcomes[i], err = trial(ctx, suites, sources, i+1, own)
-			return err
+			o, err := trial(ctx, suites, sources, i+1, own)
+			if err != nil {
+				return err
+			}
+			o.harmless = harmless[chosen[i].name()]
+			outcomes[i] = o
+			if o.compiles && !o.killed {
+				fmt.Println(o.fate(), chosen[i].name(), fmt.Sprintf("(line %d)", chosen[i].line))
+			}
+			return nil
 		})
 	}
 	if err := workers.Wait(); err != nil {
 		return score{}, err
 	}
-	for i, m := range chosen {
-		o := outcomes[i]
-		o.harmless = harmless[m.name()]
+	for _, o := range outcomes {
 		s.count(o)
-		switch {
-		case !o.compiles || o.killed:
-		case o.harmless:
-			fmt.Printf("harmless: %s (line %d)\n", m.name(), m.line)
-		default:
-			fmt.Printf("survives%s: %s (line %d)\n", map[bool]string{false: " unreached"}[o.reached], m.name(), m.line)
-		}
 	}
 	return s, nil
 }
@@ -166,7 +165,7 @@ func enumerate(root, pkg string) (texts map[string]string, all []mutant, err err
 	texts = map[string]string{}
 	for _, name := range info.GoFiles {
 		file := pkg + "/" + name
-		if name == "stats.go" || name == "meter.go" { // numbers for people
+		if name == "meter.go" { // progress, for people
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(root, file))

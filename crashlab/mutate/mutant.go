@@ -151,7 +151,7 @@ func (f *finder) excluded(n ast.Node) bool {
 	case *ast.ImportSpec:
 		return true
 	case *ast.FuncDecl:
-		return n.Recv != nil && slices.Contains([]string{"String", "Error", "LogValue"}, n.Name.Name)
+		return n.Recv != nil && (slices.Contains([]string{"String", "Error", "LogValue", "Stats"}, n.Name.Name) || f.text(n.Recv.List[0].Type) == "*counters")
 	case *ast.CallExpr:
 		name := f.text(n.Fun)
 		if f.speaks(name) || strings.HasSuffix(name, "ock") && len(n.Args) == 0 { // Lock, RLock, Unlock, RUnlock

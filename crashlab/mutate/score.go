@@ -16,6 +16,17 @@ type outcome struct {
 	harmless bool // judged so by a human
 }
 
+// fate names what became of a mutant that was not killed.
+func (o outcome) fate() string {
+	switch {
+	case o.harmless:
+		return "harmless:"
+	case !o.reached:
+		return "survives, unreached:"
+	}
+	return "survives:"
+}
+
 // score is the count of a package.
 type score struct {
 	pkg                                            string
