@@ -4,9 +4,10 @@ GO         ?= go
 FUZZTIME   ?= 20s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TOOLS       = $(CURDIR)/.tools
+STEPPING    = ./internal/step ./wal ./ledger ./recovery # whose tests, with the tag crashlab, watch the order of the steps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-short crash crash-tools check format vet lint cross fuzz bench bench-floors clean
+.PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-floors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,11 +18,11 @@ run: ## the demo: a course enrolment under load, killed and recovered, in ./demo
 
 test: ## all tests, with the race detector and in shuffled order
 	$(GO) test -race -shuffle=on -timeout 9m ./...
-	$(GO) test -tags crashlab ./internal/step
+	$(GO) test -tags crashlab -short $(STEPPING)
 
 test-short: ## a quick pass without the race detector
 	$(GO) test -short ./...
-	$(GO) test -tags crashlab ./internal/step
+	$(GO) test -tags crashlab -short $(STEPPING)
 
 crash: crash-tools ## the crash lab, in the size of CI: power cuts, replayed disks, I/O errors, kills, rot, sabotages (Linux, root)
 	$(GO) run ./crashlab ci
@@ -32,6 +33,9 @@ crash-tools: ## install the file systems that the crash lab formats, if they are
 	if command -v apt-get >/dev/null; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy e2fsprogs xfsprogs btrfs-progs; \
 	elif command -v dnf >/dev/null; then dnf install -qy e2fsprogs xfsprogs btrfs-progs; \
 	else echo "install mkfs.ext4, mkfs.xfs and mkfs.btrfs: the crash lab needs them" >&2; exit 1; fi
+
+mutants: ## small bugs, one at a time: do the tests notice? (Linux; half an hour; MUTANTS="--sample 20 wal")
+	$(GO) run ./crashlab/mutate $(MUTANTS)
 
 check: format vet lint cross ## format, vet, lint, and the builds for other systems
 

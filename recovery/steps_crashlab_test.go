@@ -6,10 +6,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"opossum/internal/index"
+	"opossum/internal/segment"
 	"opossum/internal/step"
 	"opossum/ledger"
 )
@@ -144,4 +147,36 @@ func TestARebuildTellsOfEachStepThatFails(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 9, r.Positions)
 	}
+}
+
+// TestALoadTellsOfEachStepThatFails, be it of building what the index lacks, of removing what it does not need, or of sealing what memory cannot hold.
+func TestALoadTellsOfEachStepThatFails(t *testing.T) {
+	f := threeGenerations(t)
+	f.file(1, 4)
+	f.ledger(func(l *ledger.State) { l.Materialized = 4 })
+	o, _, err := f.recover()
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for fail := 0; ; fail++ {
+		dir := filepath.Join(f.TempDir(), IndexDir)
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		old := segment.Range{First: 3, Last: 3}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, segmentName(old.First, old.Last)), []byte("old"), 0o644))
+		taken, err := f.steps(fail, func() error {
+			loaded, err := Load(o, index.Found{Remove: []segment.Range{old}}, f.files, index.Config{
+				Dir: dir, Seed: f.id.Seed(), RecentBytes: 1, Damaged: func() {},
+			}, index.NewPlaces(4))
+			if err == nil {
+				loaded.Index.Close()
+			}
+			return err
+		})
+		if fail >= len(taken) {
+			require.NoError(t, err)
+			break
+		}
+		seen[strings.Fields(taken[fail])[0]] = true
+		require.ErrorIs(t, err, errStep, taken[fail])
+	}
+	require.True(t, seen["sync"] && seen["remove"])
 }

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"opossum/dcb"
+	"opossum/internal/codec"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -144,4 +146,28 @@ func TestEachEventIsWhereItsRecordIs(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{fmt.Sprintf("first of %d", p/3), "second", "third"}[p%3], e.Type)
 	}
+}
+
+// Events without a time get one, the same for all of an append; others keep theirs. The caller's events stay as they are.
+func TestEventsWithoutATimeGetOne(t *testing.T) {
+	calls := 0
+	clock := func() time.Time { calls++; return now.Add(time.Duration(calls) * time.Second) }
+	events := []dcb.Event{{Type: "T"}, {Type: "T", Time: now}, {Type: "T"}}
+	b, err := newBatch(events, nil, clock)
+	require.NoError(t, err)
+	require.Equal(t, 1, calls)
+	require.Zero(t, events[0].Time)
+	var times []time.Time
+	for rest, p := b.body, dcb.Position(1); len(rest) > 0; p++ {
+		n := codec.Stamp(rest, 7, p)
+		e, err := codec.DecodeRecord(rest[:n], 7, p)
+		require.NoError(t, err)
+		times, rest = append(times, e.Time), rest[n:]
+	}
+	first := now.Add(time.Second).UTC()
+	require.Equal(t, []time.Time{first, now.UTC(), first}, times)
+	b, err = newBatch(events[1:2], nil, clock)
+	require.NoError(t, err)
+	require.Equal(t, 1, calls, "nobody needs one")
+	require.Equal(t, 1, b.count)
 }

@@ -38,6 +38,9 @@ func TestRoomIsTheFloorAndWhatTheBacklogWillNeed(t *testing.T) {
 	_, _, err = g.look()
 	require.NoError(t, err)
 	require.ErrorIs(t, g.room(), dcb.ErrDiskFull)
+	held, err := g.enter(t.Context(), nil)
+	require.ErrorIs(t, err, dcb.ErrDiskFull)
+	require.False(t, held, "nobody stood in a line")
 	*free = floor
 	require.NoError(t, g.room(), "while it is full, each looks itself")
 
@@ -146,4 +149,34 @@ func TestNobodyWhoLeavesTheLineIsCounted(t *testing.T) {
 	require.NotErrorIs(t, err, dcb.ErrPoisoned)
 	require.False(t, held)
 	require.Zero(t, g.held.Load())
+}
+
+func TestWhoWaitsForFilingIsSentAwayWhenItIsStopped(t *testing.T) {
+	g, free, _ := gateFor(Limits{LagEvents: 3, LagBytes: 1 << 40})
+	*free = 1 << 40
+	s := new(Sequencer)
+	s.gate.limits, s.gate.ledger = g.limits, g.ledger
+	require.False(t, s.Held(), "behind, but nobody waits")
+	s.gate.held.Add(1)
+	require.True(t, s.Held())
+
+	answers := make(chan error, 2)
+	for range cap(answers) {
+		go func() {
+			_, err := g.enter(ctxb, func(context.Context) error { return nil })
+			answers <- err
+		}()
+	}
+	eventually(t, "both wait", func() bool { return g.held.Load() == 2 })
+	g.noSpace(true)
+	for range cap(answers) {
+		require.ErrorIs(t, get(t, answers), dcb.ErrDiskFull)
+	}
+	require.Zero(t, g.held.Load())
+	g.noSpace(false)
+	g.ledger.Advance(ledger.Indexed, 10)
+	g.ledger.Advance(ledger.Materialized, 10)
+	held, err := g.enter(ctxb, nil)
+	require.NoError(t, err)
+	require.False(t, held)
 }

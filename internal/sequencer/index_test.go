@@ -3,6 +3,8 @@ package sequencer
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -95,6 +97,32 @@ func TestAConditionOverDamagedSegmentsIsAnErrorAndNotWritten(t *testing.T) {
 	_, err = r.Append(ctxb, []dcb.Event{event("T", "b")}, &dcb.Condition{FailIfMatch: dcb.ByTags("c")})
 	require.ErrorIs(t, err, dcb.ErrClosed)
 	require.EqualValues(t, 1, r.ledger.Get(ledger.Assigned))
+}
+
+// TestAConditionThatCannotBeJudgedIsNotHeld: a block of a segment is damaged where the answer would stand.
+func TestAConditionThatCannotBeJudgedIsNotHeld(t *testing.T) {
+	r := newRig(t, FlushBatch, Limits{}, wal.Options{}, nil)
+	for range 3 {
+		_, err := r.Append(ctxb, []dcb.Event{event("T", "a"), event("U", "b")}, nil)
+		require.NoError(t, err)
+	}
+	r.file(6, 0)
+	segments, err := filepath.Glob(filepath.Join(r.dir, "index", "*.idx"))
+	require.NoError(t, err)
+	require.Len(t, segments, 1)
+	f, err := os.OpenFile(segments[0], os.O_RDWR, 0)
+	require.NoError(t, err)
+	info, err := f.Stat()
+	require.NoError(t, err)
+	_, err = f.WriteAt(make([]byte, info.Size()), 0)
+	require.NoError(t, errors.Join(err, f.Close()))
+	for _, cond := range []*dcb.Condition{{FailIfMatch: dcb.ByTags("a")}, {FailIfExists: dcb.ByTags("b")}} {
+		_, err = r.Append(ctxb, []dcb.Event{event("T", "c")}, cond)
+		require.ErrorIs(t, err, dcb.ErrCorrupt)
+		require.EqualValues(t, 6, r.ledger.Get(ledger.Assigned))
+	}
+	_, err = r.Append(ctxb, []dcb.Event{event("T", "c")}, &dcb.Condition{FailIfMatch: dcb.ByTags("a"), After: 6})
+	require.NoError(t, err, "what needs no damaged part")
 }
 
 // Appends look their terms up before they are staged, and the memory part may change in between: each must still be found.

@@ -39,12 +39,14 @@ const (
 type rig struct {
 	*Sequencer
 	t        *testing.T
+	dir      string
 	log      *wal.Log
 	ledger   *ledger.Ledger
 	index    *index.Index
 	places   *index.Places
 	free     atomic.Uint64
 	poisoned atomic.Pointer[error]
+	full     atomic.Int64 // how often a memory part was full
 	seed     uint64
 }
 
@@ -55,7 +57,7 @@ func newRig(t *testing.T, flush Flush, limits Limits, opt wal.Options, snapshott
 	require.NoError(t, err)
 	ix, err := index.Open(index.Config{Dir: filepath.Join(dir, "index"), Seed: id.Seed(), RecentBytes: rigRecentBytes, Damaged: func() {}}, nil)
 	require.NoError(t, err)
-	r := &rig{t: t, ledger: ledger.New(0, 0, 0), index: ix, places: index.NewPlaces(0), seed: id.Seed()}
+	r := &rig{t: t, dir: dir, ledger: ledger.New(0, 0, 0), index: ix, places: index.NewPlaces(0), seed: id.Seed()}
 	r.log, err = wal.Open(dir, id, []wal.Segment{{Gen: 1}}, wal.Witness{Gen: 1, End: b.End, Sum: b.Sum}, b.No, opt)
 	require.NoError(t, err)
 	r.free.Store(1 << 40)
@@ -67,7 +69,7 @@ func newRig(t *testing.T, flush Flush, limits Limits, opt wal.Options, snapshott
 	}
 	r.Sequencer = New(Config{
 		Log: r.log, Ledger: r.ledger, Index: r.index, Places: r.places, Seed: r.seed, Flush: flush, Limits: limits,
-		Free: func() (uint64, error) { return r.free.Load(), nil }, Hurry: func() {}, Full: func() {}, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Free: func() (uint64, error) { return r.free.Load(), nil }, Hurry: func() {}, Full: func() { r.full.Add(1) }, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 		ID: func(p dcb.Position) ([16]byte, error) {
 			e, err := r.read(p)
 			return e.ID, err
@@ -455,4 +457,135 @@ func TestStatsCount(t *testing.T) {
 	require.EqualValues(t, 1, s.Rejected)
 	require.EqualValues(t, 2, s.LagEvents)
 	require.Equal(t, s.Bytes, s.LagBytes)
+}
+
+func TestWhatIsDurableIsNotSyncedAgain(t *testing.T) {
+	r := newRig(t, FlushDisabled, Limits{}, wal.Options{}, nil)
+	require.NoError(t, r.Sync(ctxb))
+	require.Zero(t, r.log.Stats().Syncs)
+	_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+	require.NoError(t, err)
+	for range 3 {
+		require.NoError(t, r.Sync(ctxb))
+		require.EqualValues(t, 1, r.log.Stats().Syncs)
+		require.EqualValues(t, 1, r.ledger.Get(ledger.Durable))
+		require.Empty(t, r.openGroups())
+	}
+}
+
+func (r *rig) openGroups() []*group {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.groups
+}
+
+func TestACallerThatGivesUpWhileItsGroupIsWrittenKnowsNothing(t *testing.T) {
+	keeper := new(gatekeeper)
+	r := newRig(t, FlushBatch, Limits{}, keeper.options(), nil)
+	require.Zero(t, r.Stalled(time.Now()))
+	open := keeper.shut()
+	ctx, cancel := context.WithCancel(ctxb)
+	first := r.async(ctx, nil, event("T"))
+	get(t, keeper.entered)
+	stalled := r.Stalled(time.Now().Add(time.Second))
+	require.GreaterOrEqual(t, stalled, time.Second)
+	require.Less(t, stalled, time.Hour)
+	cancel()
+	err := get(t, first).err
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, dcb.ErrOutcomeUnknown)
+	open()
+	p, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, p, "it was written all the same")
+	eventually(t, "not stalled", func() bool { return r.Stalled(time.Now()) == 0 })
+}
+
+// A sync that comes while groups wait is one more group behind them, which later syncs share.
+func TestASyncCoversWhatWasAcknowledgedBeforeIt(t *testing.T) {
+	keeper := new(gatekeeper)
+	r := newRig(t, FlushDisabled, Limits{}, keeper.options(), nil)
+	_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+	require.NoError(t, err)
+	open := keeper.shut()
+	synced := func() <-chan error {
+		out := make(chan error, 1)
+		go func() { out <- r.Sync(ctxb) }()
+		return out
+	}
+	syncs := []<-chan error{synced()}
+	get(t, keeper.entered)
+	appended := r.async(ctxb, nil, event("T"))
+	eventually(t, "staged behind the sync", func() bool { return len(r.openGroups()) == 1 })
+	for range 3 {
+		syncs = append(syncs, synced())
+	}
+	eventually(t, "a group for the syncs", func() bool { return len(r.openGroups()) == 2 })
+	runtime.Gosched()
+	require.Len(t, r.openGroups(), 2)
+	open()
+	for _, s := range syncs {
+		require.NoError(t, get(t, s))
+	}
+	require.NoError(t, get(t, appended).err)
+	require.NoError(t, r.Sync(ctxb))
+	require.EqualValues(t, 2, r.ledger.Get(ledger.Durable))
+}
+
+// The window is what was staged since the caller looked, however long the history is.
+func TestALongHistoryIsNoLongWindow(t *testing.T) {
+	r := newRig(t, FlushDisabled, Limits{}, wal.Options{}, nil)
+	many := make([]dcb.Event, windowEvents)
+	for i := range many {
+		many[i] = event("T", "a")
+	}
+	for range 2 {
+		p, err := r.Append(ctxb, many, nil)
+		require.NoError(t, err)
+		require.NoError(t, r.Sync(ctxb))
+		r.file(p, 0) // so that the index has room again
+	}
+	_, err := r.Append(ctxb, []dcb.Event{event("T")}, &dcb.Condition{FailIfMatch: dcb.ByTags("b")})
+	require.NoError(t, err)
+	require.Zero(t, r.Stats().Returned)
+	require.Positive(t, r.full.Load(), "and it was told when memory parts were full")
+}
+
+// Whose snapshot is too old goes back for a new one, and does not keep the others waiting; but not for ever.
+func TestAnOldSnapshotIsTakenAnewAFewTimes(t *testing.T) {
+	many := make([]dcb.Event, windowEvents+1)
+	for i := range many {
+		many[i] = event("T")
+	}
+	for _, slow := range []int{1, patience, patience + 2} {
+		var r *rig
+		calls, within := 0, false
+		r = newRig(t, FlushBatch, Limits{}, wal.Options{}, func() {
+			if within {
+				return
+			}
+			if calls++; calls <= slow {
+				within = true
+				p, err := r.Append(ctxb, many, nil)
+				require.NoError(t, err)
+				r.file(p, 0)
+				within = false
+			}
+		})
+		_, err := r.Append(ctxb, []dcb.Event{event("T")}, &dcb.Condition{FailIfMatch: dcb.ByTags("none")})
+		require.NoError(t, err)
+		require.EqualValues(t, min(slow, patience), r.Stats().Returned)
+		require.Equal(t, min(slow, patience)+1, calls)
+	}
+}
+
+func TestTheCommitterNoticesThatTheDiskFillsUp(t *testing.T) {
+	r := newRig(t, FlushBatch, Limits{FloorBytes: 1 << 20}, wal.Options{}, nil)
+	r.free.Store(1)
+	_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+	require.NoError(t, err, "nobody has looked")
+	eventually(t, "noticed", func() bool {
+		_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+		return errors.Is(err, dcb.ErrDiskFull)
+	})
 }
