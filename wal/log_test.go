@@ -495,3 +495,26 @@ func TestReadPlaceTellsWhatFails(t *testing.T) {
 	require.NotErrorIs(t, err, dcb.ErrCorrupt)
 	require.NotErrorIs(t, err, dcb.ErrClosed)
 }
+
+// A link frame knows that all before it is durable, and claims nothing of what comes behind it.
+func TestALinkClaimsNothingBehindIt(t *testing.T) {
+	l, dir := create(t, Options{RotateBytes: 600})
+	for l.Stats().Rotations < 3 {
+		put(t, l, 1)
+		l.background.Wait()
+	}
+	require.NoError(t, l.Close())
+	links := 0
+	for _, g := range generations(t, dir) {
+		b, err := ReadGeneration(dir, g.Gen, false)
+		require.NoError(t, err)
+		for _, f := range FindFrames(b, testID) {
+			if f.Kind == KindLink {
+				require.Equal(t, g.Base, f.First)
+				require.Equal(t, g.Base-1, f.Durable)
+				links++
+			}
+		}
+	}
+	require.Equal(t, 4, links)
+}

@@ -809,5 +809,19 @@ func TestAReaderTellsWhatItCannotRead(t *testing.T) {
 	})
 	require.ErrorIs(t, err, os.ErrClosed)
 	require.NotErrorIs(t, err, dcb.ErrCorrupt)
-	require.NoError(t, os.WriteFile(AckedPath(dir), nil, 0o644)) // the log closes it
+
+	f, err := os.OpenFile(GenerationPath(dir, 1), os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	b, err := r.read(&followed{no: 1, file: f}, 0)
+	require.ErrorContains(t, err, "follow generation 1")
+	require.NotErrorIs(t, err, dcb.ErrCorrupt)
+	require.Empty(t, b)
+}
+
+func TestAReaderHasNothingOfAGenerationItDoesNotHold(t *testing.T) {
+	l, dir := create(t, Options{})
+	put(t, l, 3)
+	r := NewReader(dir, testID, 1)
+	require.ErrorIs(t, r.ReadAt(Place{Gen: 1}, make([]byte, 1)), ErrTrimmed, "nothing was read yet")
 }
