@@ -17,7 +17,7 @@ var All = []Sabotage{
 			},
 			closeOnce,
 		},
-		By: []string{"cuts/ext4", "cuts/xfs"},
+		By: []string{"cutpoints/ext4/append", "cuts/ext4"},
 	},
 	{
 		Name:  "publish-before-durable",
@@ -27,7 +27,7 @@ var All = []Sabotage{
 			Old:  syncLines + placesLines + visibleLine,
 			New:  placesLines + visibleLine + syncLines,
 		}},
-		By: []string{"cuts/ext4", "cuts/xfs"},
+		By: []string{"cutpoints/ext4/append", "cuts/ext4"},
 	},
 	{
 		Name:  "staged-events-ignored",
@@ -164,7 +164,7 @@ var All = []Sabotage{
 				New:  syncFilesLines + `	m.cfg.Ledger.Advance(ledger.Materialized, s)`,
 			},
 		},
-		By: []string{"cuts/ext4", "cuts/xfs"},
+		By: []string{"cutpoints/ext4/append", "cuts/ext4"},
 	},
 	{
 		Name:  "checkpoint-without-sync",
