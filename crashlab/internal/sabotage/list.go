@@ -21,7 +21,7 @@ var All = []Sabotage{
 	},
 	{
 		Name:  "publish-before-durable",
-		About: "Readers see an event before the sync, and a power cut takes back what they saw: MongoDB's majority reads exist because of this.",
+		About: "Readers see an event before the sync, and a power cut takes back what they saw.",
 		Edits: []variant.Edit{{
 			File: sequencerFile,
 			Old:  syncLines + placesLines + visibleLine,
@@ -241,7 +241,7 @@ var All = []Sabotage{
 	},
 	{
 		Name:  "cut-at-first-bad-frame",
-		About: "Recovery takes whatever is damaged for a torn tail and cuts it, without asking whether it had been acknowledged: WiredTiger and others did.",
+		About: "Recovery takes whatever is damaged for a torn tail and cuts it, without asking whether it had been acknowledged.",
 		Edits: []variant.Edit{
 			{
 				File: "recovery/plan.go",
