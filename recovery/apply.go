@@ -89,6 +89,7 @@ func apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, no
 			return o, err
 		}
 	case Recovered:
+		files.Settle() // the files above the checkpoint are written anew
 		if err := o.rewrite(walDir, s, *p.Rewrite, now); err != nil {
 			return o, err
 		}

@@ -41,6 +41,15 @@ func (s *Store) Sync() error {
 	return s.syncs.failed
 }
 
+// Settle takes in what the system has to say of writes before this Store: a process that dies before it is told of a failed write leaves the error
+// to whoever syncs next, and there it would end filing for what nobody rests on. REQUIRES: nothing was written by this Store, and nothing that was not
+// synced before it is believed.
+func (s *Store) Settle() {
+	if !s.perFile {
+		_ = s.syncfs() // the error is of files that are written anew
+	}
+}
+
 // pending are the positions written and not yet synced. Only the way that syncs file by file keeps them.
 type pending struct {
 	sync.Mutex
