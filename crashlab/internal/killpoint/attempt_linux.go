@@ -49,7 +49,7 @@ func (a *attempt) try(ctx context.Context) (err error) {
 	if a.fs != nil {
 		defer func() { err = errors.Join(err, host.Unmount(a.home)) }()
 	}
-	a.witness = a.fixture.known()
+	a.witness = a.fixture.copyWitness()
 	if a.prelude != nil && a.fs != nil { // else it is part of the fixture
 		if err := a.prelude(ctx, a.env, a.store, a.witness); err != nil {
 			return err
@@ -91,7 +91,8 @@ func (a *attempt) crash() (met bool, err error) {
 	for more := true; more && !met && !done; {
 		var line string
 		line, more = p.Next(a.witness)
-		met, done = strings.HasPrefix(line, "step "), line == "done"
+		done = line == "done"
+		met = strings.HasPrefix(line, "step ") || done && a.point == point{class: theEnd, when: "before"}
 	}
 	errs := p.Errs // of a disk that was in order
 	if met && a.fs != nil {
@@ -112,7 +113,7 @@ func (a *attempt) crash() (met bool, err error) {
 		a.find(fmt.Sprintf("it ended by itself: %v", ended))
 	case len(errs) > 0:
 		a.find("an error without a reason: " + errs[0])
-	case done:
+	case !met:
 		a.fixture.end(a.point)
 	}
 	return met, nil
@@ -188,8 +189,12 @@ func (a *attempt) recoverOnce() (*opossum.Position, error) {
 	return &p.Head, nil
 }
 
-// repair goes on with the repair that was crashed, and judges what comes of it.
+// repair goes on with the repair that was crashed, and judges what comes of it. Before that it looks: a reader of a store whose repair is unfinished is
+// refused, or sees what is right.
 func (a *attempt) repair(ctx context.Context) error {
+	if err := a.fixture.known.look(ctx, a.store); err != nil {
+		a.find("read-only, before the second repair: " + err.Error())
+	}
 	task := a.task(a.store)
 	p, err := child.Run(ctx, a.env.Worker, task, nil)
 	switch {
@@ -204,9 +209,9 @@ func (a *attempt) repair(ctx context.Context) error {
 		a.find("the second repair: " + p.Errs[0])
 		return nil
 	}
-	if a.fixture.lost != nil {
+	if a.fixture.known.gone != 0 { // the witness knows more than the store can have
 		a.Crash(len(a.witness.Acked))
-		if err := a.fixture.lost.check(ctx, a.store); err != nil {
+		if err := a.fixture.known.check(ctx, a.store); err != nil {
 			a.find(err.Error())
 		}
 		return nil

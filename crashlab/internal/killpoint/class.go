@@ -10,6 +10,9 @@ import (
 // digits. The store itself is ".", its parent "..".
 type class string
 
+// theEnd is the class of no step: a run that is to crash there comes to its end, and crashes then.
+const theEnd class = "reach end"
+
 var (
 	randomName = regexp.MustCompile(`\.tmp-[0-9a-f-]+`)
 	number     = regexp.MustCompile(`[0-9]+`)

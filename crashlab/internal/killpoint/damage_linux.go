@@ -50,7 +50,7 @@ func leave(store string) error {
 
 // damaged makes a store in which something is wrong with every sort of file, and every event is intact somewhere. Of some hundred events the first are
 // filed, and all are in the log.
-func damaged(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*loss, error) {
+func damaged(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error) {
 	for _, t := range []child.Task{
 		{First: filed, Appends: 60, Filing: "waited"},
 		{First: unfiled, Appends: 40, Filing: "paused"},
@@ -68,37 +68,37 @@ func damaged(ctx context.Context, env lab.Env, store string, w *workload.Witness
 	if err != nil {
 		return nil, err
 	}
-	return nil, errors.Join(
+	k := &known{all: history(w), head: opossum.Position(len(history(w)))}
+	return k, errors.Join(
 		os.Remove(events[3]),
 		flip(events[6], 20),
 		os.Rename(events[9], filepath.Join(store, "events", "moved.json")),
 		flip(segments[0], 100),
 		flip(filepath.Join(store, "ledger.json"), 50),
-		flipRecord(store, history(w)[20]),
+		flipRecord(store, k.all[20]),
 		leave(store),
 	)
 }
 
-// loss says what is intact nowhere: an event, and all after a head.
-type loss struct {
-	all  []opossum.SequencedEvent // as they were
-	gone opossum.Position
-	head opossum.Position
-}
-
 // damagedBeyondRepair makes such a store in which two events are intact nowhere, one of them the last.
-func damagedBeyondRepair(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*loss, error) {
-	if _, err := damaged(ctx, env, store, w); err != nil {
+func damagedBeyondRepair(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error) {
+	k, err := damaged(ctx, env, store, w)
+	if err != nil {
 		return nil, err
 	}
-	l := &loss{all: history(w)}
-	n := len(l.all)
-	l.head, l.gone = opossum.Position(n-1), opossum.Position(n-10)
-	return l, errors.Join(flipRecord(store, l.all[l.gone-1]), flipRecord(store, l.all[n-1]))
+	k.head, k.gone = k.head-1, k.head-10
+	return k, errors.Join(flipRecord(store, k.all[k.gone-1]), flipRecord(store, k.all[k.head]))
+}
+
+// known is what a store must have that is repaired.
+type known struct {
+	all  []opossum.SequencedEvent // before it was damaged
+	head opossum.Position         // those behind it are intact nowhere
+	gone opossum.Position         // this one, too, if not 0
 }
 
 // check: nothing is lost that was not, and what was is marked as such.
-func (l *loss) check(ctx context.Context, store string) (err error) {
+func (k *known) check(ctx context.Context, store string) error {
 	report, err := opossum.Verify(ctx, store, nil)
 	if err != nil {
 		return fmt.Errorf("verify, after the repair: %w", err)
@@ -110,14 +110,27 @@ func (l *loss) check(ctx context.Context, store string) (err error) {
 	if err != nil {
 		return err
 	}
-	e, err := opossum.Open(store, &s.Options)
+	if err := k.read(ctx, store, s.Options); err != nil {
+		return fmt.Errorf("after the repair: %w", err)
+	}
+	return nil
+}
+
+// look reads the store without changing it. What is damaged is refused, and nothing that is read is wrong.
+func (k *known) look(ctx context.Context, store string) error {
+	err := k.read(ctx, store, opossum.Options{ReadOnly: true})
+	if errors.Is(err, opossum.ErrCorrupt) || errors.Is(err, opossum.ErrNotStore) {
+		return nil
+	}
+	return err
+}
+
+func (k *known) read(ctx context.Context, store string, o opossum.Options) (err error) {
+	e, err := opossum.Open(store, &o)
 	if err != nil {
-		return fmt.Errorf("the store does not open after the repair: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	if e.Head() != l.head {
-		return fmt.Errorf("the head is %d after the repair, not %d", e.Head(), l.head)
-	}
 	view, err := e.Read(ctx, opossum.AllEvents(), opossum.ReadOptions{})
 	if err != nil {
 		return err
@@ -125,20 +138,20 @@ func (l *loss) check(ctx context.Context, store string) (err error) {
 	p := opossum.Position(0)
 	for ev, err := range view.All() {
 		if err != nil {
-			return fmt.Errorf("read, after the repair: %w", err)
+			return err
 		}
 		p++
 		switch {
-		case ev.Position != p:
-			return fmt.Errorf("position %d stands where %d belongs", ev.Position, p)
-		case p == l.gone && ev.Event.Type != recovery.LostType:
-			return fmt.Errorf("position %d was intact nowhere, and is %v", p, ev.Event)
-		case p != l.gone && !reflect.DeepEqual(ev, l.all[p-1]):
-			return fmt.Errorf("position %d was intact, and the repair made it %.500v", p, ev.Event)
+		case ev.Position != p || p > k.head:
+			return fmt.Errorf("there is position %d after %d, and %d is the last", ev.Position, p-1, k.head)
+		case p == k.gone && ev.Event.Type != recovery.LostType:
+			return fmt.Errorf("position %d was intact nowhere, and is %.500v", p, ev.Event)
+		case p != k.gone && !reflect.DeepEqual(ev, k.all[p-1]):
+			return fmt.Errorf("position %d was intact, and is %.500v", p, ev.Event)
 		}
 	}
-	if p != l.head {
-		return fmt.Errorf("%d of %d events are read", p, l.head)
+	if p != k.head || e.Head() != p {
+		return fmt.Errorf("%d of %d events are read, and the head is %d", p, k.head, e.Head())
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ type fixture struct {
 	dir     string // of the home of the store, for kills
 	image   string // of a file system with the home in it, for power cuts
 	witness *workload.Witness
-	lost    *loss
+	known   *known // of a store that is repaired
 
 	mu   sync.Mutex
 	ends ends
@@ -57,7 +57,7 @@ func (b bench) makeFixture(ctx context.Context, env lab.Env, place string) (*fix
 		return nil, err
 	}
 	if b.fixture != nil {
-		if f.lost, err = b.fixture(ctx, env, store, f.witness); err != nil {
+		if f.known, err = b.fixture(ctx, env, store, f.witness); err != nil {
 			return nil, err
 		}
 	}
@@ -90,8 +90,8 @@ func (f *fixture) copyTo(home string) error {
 	return os.CopyFS(home, os.DirFS(f.dir))
 }
 
-// known returns a witness of the store of a case.
-func (f *fixture) known() *workload.Witness {
+// copyWitness returns a witness of the store of a case.
+func (f *fixture) copyWitness() *workload.Witness {
 	return &workload.Witness{Acked: maps.Clone(f.witness.Acked), Read: maps.Clone(f.witness.Read)}
 }
 

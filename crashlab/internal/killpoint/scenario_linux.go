@@ -31,8 +31,8 @@ const (
 type scenario struct {
 	name, about string
 	task        func(store string) child.Task
-	// fixture makes the store to begin with, if there is one, and notes in the witness what must be in it.
-	fixture func(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*loss, error)
+	// fixture makes the store to begin with, if there is one, and notes in the witness what must be in it; of one that is repaired it returns more.
+	fixture func(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error)
 	// prelude, if any, leaves what only a page cache has: before a power cut it is part of each case, else of the fixture.
 	prelude func(ctx context.Context, env lab.Env, store string, w *workload.Witness) error
 	repairs bool
@@ -79,7 +79,7 @@ func complete(ctx context.Context, worker string, t child.Task, w *workload.Witn
 }
 
 // backlog makes a store of several generations that was closed before anything was filed.
-func backlog(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*loss, error) {
+func backlog(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error) {
 	return nil, complete(ctx, env.Worker, child.Task{
 		Do: child.Append, Dir: store, Shape: shape, First: closed, Writers: 1, Appends: 36, Filing: "paused", Close: true,
 	}, w)

@@ -5,6 +5,7 @@ import "strings"
 // The classes of the steps of each scenario. A test sees to it that none is missing; one that a scenario does not meet costs it a case.
 var (
 	serving = list(
+		"reach end",
 		"mkdir .", "sync .", "sync ..",
 		"create write sync remove ledger.json.tmp", "rename ledger.json",
 		"mkdir sync wal",
@@ -20,13 +21,14 @@ var (
 		"remove events/N/.tmp-X", "remove index/.tmp-X",
 	), serving...)
 	repairing = list(
+		"reach end",
 		"mkdir sync quarantine", "mkdir sync quarantine/unfinished-repair",
 		"mkdir sync quarantine/unfinished-repair/events", "mkdir sync quarantine/unfinished-repair/events/N",
-		"create write sync quarantine/unfinished-repair/events/N/N.json.tmp", "rename quarantine/unfinished-repair/events/N/N.json",
+		"create write sync quarantine/unfinished-repair/events/N/N.json.half-copied", "rename quarantine/unfinished-repair/events/N/N.json",
 		"rename quarantine/unfinished-repair/events/moved.json",
-		"create write sync quarantine/unfinished-repair/ledger.json.tmp", "rename quarantine/unfinished-repair/ledger.json",
+		"create write sync quarantine/unfinished-repair/ledger.json.half-copied", "rename quarantine/unfinished-repair/ledger.json",
 		"mkdir sync quarantine/unfinished-repair/wal", "mkdir sync quarantine/unfinished-repair/wal/N",
-		"create write sync quarantine/unfinished-repair/wal/N/N.tmp", "rename quarantine/unfinished-repair/wal/N/N",
+		"create write sync quarantine/unfinished-repair/wal/N/N.half-copied", "rename quarantine/unfinished-repair/wal/N/N",
 		"mkdir sync quarantine/unfinished-repair/index", "rename quarantine/unfinished-repair/index/N-N.idx",
 		"rename quarantine/repair-NTNZ",
 		"sync .", "create write sync remove ledger.json.tmp", "rename ledger.json",
