@@ -11,6 +11,7 @@ import (
 	"opossum/internal/index"
 	"opossum/internal/segment"
 	"opossum/ledger"
+	"opossum/wal"
 )
 
 func between(first, last dcb.Position) segment.Range { return segment.Range{First: first, Last: last} }
@@ -130,4 +131,31 @@ func TestADamagedSegmentIsNoWitness(t *testing.T) {
 	f.silenceAcked()
 	o, _ := f.loadInPlace()
 	require.EqualValues(t, 3, o.Report.Head)
+}
+
+// A record that is not what its frame's sum says it should be: no accident of the disk, but never an event.
+func TestLoadRefusesAFrameWhoseRecordsAreMalformed(t *testing.T) {
+	f := newFixture(t)
+	require.NoError(t, wal.RemoveGeneration(f.walDir, 1))
+	frame := f.frame(3, 4)
+	frame.Body[len(frame.Body)-1] ^= 1 // the frame is sealed afterwards
+	f.generation(1, &wal.Link{}, 1, f.frame(1, 2), frame)
+	o, _, err := f.recover()
+	require.NoError(t, err)
+	_, err = f.load(o, index.NewPlaces(0))
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+}
+
+// What is to be kept is passed over, and all that is not is removed.
+func TestRemoveSegmentsRemovesAllButWhatIsKept(t *testing.T) {
+	dir := t.TempDir()
+	ranges := []segment.Range{{First: 1, Last: 2}, {First: 3, Last: 4}, {First: 5, Last: 6}}
+	for _, r := range ranges {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, segmentName(r.First, r.Last)), nil, 0o644))
+	}
+	require.NoError(t, removeSegments(dir, ranges, ranges[1:2], nil))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, segmentName(3, 4), left[0].Name())
 }

@@ -253,7 +253,7 @@ func (f *finder) checksError(e ast.Expr) bool {
 
 func (f *finder) number(n *ast.BasicLit) {
 	v, err := strconv.ParseUint(strings.ReplaceAll(n.Value, "_", ""), 0, 63)
-	if n.Kind != token.INT || err != nil || strings.HasPrefix(n.Value, "0o") { // the mode of a file
+	if n.Kind != token.INT || err != nil || strings.HasPrefix(n.Value, "0o") || f.besideError() { // 0o: the mode of a file
 		return
 	}
 	if v == 1 {
@@ -263,7 +263,19 @@ func (f *finder) number(n *ast.BasicLit) {
 	f.add("constant", n, strconv.FormatUint(v+1, 10))
 }
 
+// besideError reports whether a value is returned beside an error, where nobody reads it.
+func (f *finder) besideError() bool {
+	if len(f.path) < 2 {
+		return false
+	}
+	n, ok := f.path[len(f.path)-2].(*ast.ReturnStmt)
+	return ok && f.errorResult() == len(n.Results) && len(n.Results) > 0 && f.text(n.Results[len(n.Results)-1]) != "nil"
+}
+
 func (f *finder) truth(n *ast.Ident) {
+	if f.besideError() {
+		return
+	}
 	switch n.Name {
 	case "true":
 		f.add("constant", n, "false")

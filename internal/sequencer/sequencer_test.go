@@ -589,3 +589,71 @@ func TestTheCommitterNoticesThatTheDiskFillsUp(t *testing.T) {
 		return errors.Is(err, dcb.ErrDiskFull)
 	})
 }
+
+// TestErrorsAreNoAnswers, wherever a caller stands when they happen.
+func TestErrorsAreNoAnswers(t *testing.T) {
+	keeper := new(gatekeeper)
+	r := newRig(t, FlushDisabled, Limits{LagEvents: 2}, keeper.options(), nil)
+	cancelled, cancel := context.WithCancel(ctxb)
+	cancel()
+	_, err := r.Append(cancelled, []dcb.Event{event("T")}, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, dcb.ErrOutcomeUnknown, "it is not written")
+	require.Zero(t, r.ledger.Get(ledger.Assigned))
+
+	_, err = r.Append(ctxb, []dcb.Event{event("T")}, nil)
+	require.NoError(t, err)
+	open := keeper.shut()
+	defer open()
+	waiting, stop := context.WithCancel(ctxb)
+	synced := make(chan error, 1)
+	go func() { synced <- r.Sync(waiting) }()
+	get(t, keeper.entered)
+	stop()
+	require.ErrorIs(t, get(t, synced), context.Canceled)
+
+	keeper.mu.Lock()
+	keeper.err = errors.New("the disk fails")
+	keeper.mu.Unlock()
+	open()
+	eventually(t, "poisoned", func() bool { return r.poisoned.Load() != nil })
+	require.ErrorIs(t, r.Sync(ctxb), dcb.ErrPoisoned)
+}
+
+// Whose context ends between the check at the snapshot and the lock has written nothing, and is told.
+func TestAContextThatEndsBeforeTheLockIsAnError(t *testing.T) {
+	ctx, cancel := context.WithCancel(ctxb)
+	r := newRig(t, FlushBatch, Limits{}, wal.Options{}, cancel)
+	_, err := r.Append(ctx, []dcb.Event{event("T")}, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, r.ledger.Get(ledger.Assigned))
+}
+
+// Who waits at the lag limit has hurried filing up, and gets to know that the sequencer is closed.
+func TestClosingEndsTheLine(t *testing.T) {
+	r := newRig(t, FlushBatch, Limits{LagEvents: 1}, wal.Options{}, nil)
+	hurried := make(chan struct{}, 1)
+	r.gate.hurry = func() { hurried <- struct{}{} }
+	_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+	require.NoError(t, err)
+	held := r.async(ctxb, nil, event("T"))
+	get(t, hurried)
+	eventually(t, "in line", func() bool { return r.gate.held.Load() == 1 })
+	r.Close()
+	require.ErrorIs(t, get(t, held).err, dcb.ErrClosed)
+	require.EqualValues(t, 1, r.ledger.Get(ledger.Assigned))
+
+	g, free, _ := gateFor(Limits{LagEvents: 3, LagBytes: 1 << 40})
+	*free = 1 << 40
+	entered := make(chan error, 1)
+	go func() {
+		held, err := g.enter(ctxb, func(context.Context) error { return nil })
+		if held {
+			err = errors.New("let through")
+		}
+		entered <- err
+	}()
+	eventually(t, "in line", func() bool { return g.held.Load() == 1 })
+	g.release(dcb.ErrClosed)
+	require.ErrorIs(t, get(t, entered), dcb.ErrClosed)
+}
