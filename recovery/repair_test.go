@@ -541,6 +541,44 @@ func TestARepairThatIsInterruptedAnywhereIsTakenUpByTheNext(t *testing.T) {
 	}
 }
 
+// An intact frame with a record in it that is none: no accident of the disk, but it is named, and the event comes from elsewhere, or is lost.
+func TestAMalformedRecordInAnIntactFrame(t *testing.T) {
+	for _, filed := range []bool{true, false} {
+		f := newFixture(t)
+		require.NoError(t, wal.RemoveGeneration(f.walDir, 1))
+		frame := f.frame(3, 4)
+		frame.Body[len(frame.Body)-1] ^= 1 // of event 4; the frame is sealed afterwards
+		b := f.generation(1, &wal.Link{}, 1, f.frame(1, 2), frame)
+		if filed {
+			f.file(1, 4)
+		}
+		found, err := Verify(t.Context(), f.dir, VerifyOptions{})
+		require.NoError(t, err)
+		at := slices.IndexFunc(found.Findings, func(x Finding) bool { return x.Kind == Altered && x.File == f.path(1) })
+		require.GreaterOrEqual(t, at, 0, "%v", found.Findings)
+		named := found.Findings[at]
+		require.EqualValues(t, 4, named.First)
+		require.EqualValues(t, 4, named.Last)
+		require.Less(t, named.Offset, b.End)
+		require.Positive(t, named.Offset)
+
+		rep, err := Repair(t.Context(), f.dir, RepairOptions{})
+		if filed {
+			require.NoError(t, err)
+			f.requireRepaired()
+			f.requireAll(4)
+			continue
+		}
+		require.ErrorIs(t, err, dcb.ErrCorrupt)
+		require.Len(t, rep.Lost, 1)
+		require.EqualValues(t, 4, rep.Lost[0].First)
+		_, err = Repair(t.Context(), f.dir, RepairOptions{AcceptLoss: true})
+		require.NoError(t, err)
+		f.requireRepaired()
+		f.requireAll(3) // it was the last: nothing stands behind it
+	}
+}
+
 // A repair died between copying a file to quarantine and giving the copy its name. Were the copy taken for a source, the next repair would make it anew
 // while it relies on it.
 func TestAHalfMadeCopyIsNoSource(t *testing.T) {

@@ -824,4 +824,7 @@ func TestAReaderHasNothingOfAGenerationItDoesNotHold(t *testing.T) {
 	put(t, l, 3)
 	r := NewReader(dir, testID, 1)
 	require.ErrorIs(t, r.ReadAt(Place{Gen: 1}, make([]byte, 1)), ErrTrimmed, "nothing was read yet")
+	first, n := r.Live()
+	require.Zero(t, first)
+	require.Zero(t, n)
 }

@@ -137,6 +137,23 @@ func TestNobodyWhoLeavesTheLineIsCounted(t *testing.T) {
 	g.through()
 	require.Zero(t, g.held.Load())
 
+	// The disk filled up while he stood in line.
+	g.ledger.Advance(ledger.Assigned, 11)
+	held, err = g.enter(t.Context(), func(context.Context) error {
+		g.ledger.Advance(ledger.Visible, 11)
+		g.ledger.Advance(ledger.Durable, 11)
+		g.ledger.Advance(ledger.Indexed, 11)
+		g.ledger.Advance(ledger.Materialized, 9)
+		*free = 0
+		_, _, err := g.look()
+		return err
+	})
+	require.ErrorIs(t, err, dcb.ErrDiskFull)
+	require.True(t, held)
+	g.through()
+	*free = 1 << 40
+	require.NoError(t, g.room())
+
 	held, err = g.enter(t.Context(), quiet)
 	require.NoError(t, err)
 	require.False(t, held, "there is room, and no line")

@@ -629,6 +629,60 @@ func TestAContextThatEndsBeforeTheLockIsAnError(t *testing.T) {
 	require.Zero(t, r.ledger.Get(ledger.Assigned))
 }
 
+// A rejection that cannot be told from a repeated append is an error, and never a success.
+func TestAMatchThatCannotBeReadIsAnError(t *testing.T) {
+	r := newRig(t, FlushBatch, Limits{}, wal.Options{}, nil)
+	_, err := r.Append(ctxb, []dcb.Event{event("T", "a")}, nil)
+	require.NoError(t, err)
+	require.Zero(t, r.full.Load(), "no memory part is full")
+	require.Positive(t, r.Busy())
+	unreadable := errors.New("unreadable")
+	r.cfg.ID = func(dcb.Position) ([16]byte, error) { return [16]byte{}, unreadable }
+	again := dcb.Event{ID: uuid.New(), Type: "T"}
+	p, err := r.Append(ctxb, []dcb.Event{again}, &dcb.Condition{FailIfExists: dcb.ByTags("a")})
+	require.ErrorIs(t, err, unreadable)
+	require.NotErrorIs(t, err, dcb.ErrAlreadyExists)
+	require.Zero(t, p)
+}
+
+// Close returns when what is staged is committed.
+func TestCloseWaitsForTheCommitter(t *testing.T) {
+	keeper := new(gatekeeper)
+	r := newRig(t, FlushBatch, Limits{}, keeper.options(), nil)
+	open := keeper.shut()
+	staged := r.async(ctxb, nil, event("T"))
+	get(t, keeper.entered)
+	closed := make(chan dcb.Position, 1)
+	go func() {
+		r.Close()
+		closed <- r.ledger.Get(ledger.Durable)
+	}()
+	eventually(t, "closing", func() bool { return r.ended() != nil })
+	open()
+	require.EqualValues(t, 1, get(t, closed))
+	require.NoError(t, get(t, staged).err)
+}
+
+// Whoever was let through and then gives up under the lock gives his room to the next in line.
+func TestTheLineMovesOnWhenOneGivesUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(ctxb)
+	calls := 0
+	r := newRig(t, FlushBatch, Limits{LagEvents: 1}, wal.Options{}, func() {
+		if calls++; calls == 2 {
+			cancel()
+		}
+	})
+	_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+	require.NoError(t, err)
+	first := r.async(ctx, nil, event("T"))
+	eventually(t, "in line", func() bool { return r.gate.held.Load() == 1 })
+	second := r.async(ctxb, nil, event("T"))
+	eventually(t, "both in line", func() bool { return r.gate.held.Load() == 2 })
+	r.file(1, 0)
+	require.ErrorIs(t, get(t, first).err, context.Canceled)
+	require.EqualValues(t, 2, get(t, second).p)
+}
+
 // Who waits at the lag limit has hurried filing up, and gets to know that the sequencer is closed.
 func TestClosingEndsTheLine(t *testing.T) {
 	r := newRig(t, FlushBatch, Limits{LagEvents: 1}, wal.Options{}, nil)
