@@ -80,7 +80,7 @@ func TestAGenerationIsDurableBeforeItsName(t *testing.T) {
 
 // The name of a generation goes before its file does.
 func TestARemovalIsTold(t *testing.T) {
-	whole := []string{"remove 00000007.tmp", "rename 00000007.tmp", "remove 00000007.tmp"}
+	whole := []string{"remove 00000007.tmp", "rename 00000007.tmp", "remove 00000007.tmp/" + segmentFile, "remove 00000007.tmp"}
 	for fail := -1; fail < len(whole); fail++ {
 		dir := t.TempDir()
 		_, err := BuildGeneration(dir, testID, 7, testClock, nil, 0, nil)
