@@ -164,6 +164,9 @@ func (p *replay) note(line string) {
 		var head opossum.Position
 		if n, _ := fmt.Sscan(rest, &head); n == 1 {
 			p.opened = &head
+			if p.shape.Relaxed { // what the crash before has taken back is gone, and its positions are given anew
+				p.witness.Forget(head)
+			}
 		}
 	case "error":
 		if strings.Contains(rest, opossum.ErrDiskFull.Error()) {
@@ -208,7 +211,7 @@ func (p *replay) judge(ctx context.Context, s State) error {
 	}
 	r := rand.New(rand.NewPCG(s.Seed, 1))
 	task := child.Task{
-		Do: child.Check, Dir: p.store(), Shape: p.shape, Witness: p.witness, PowerCut: true,
+		Do: child.Check, Dir: p.store(), Shape: p.shape.Name, Witness: p.witness, PowerCut: true,
 		Seed: s.Seed, Beside: r.IntN(3) == 0, Deep: r.IntN(6) == 0,
 	}
 	if r.IntN(3) == 0 {

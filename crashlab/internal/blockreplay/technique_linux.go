@@ -10,6 +10,7 @@ import (
 
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 )
@@ -44,7 +45,7 @@ type run struct {
 	env   lab.Env
 	name  string // of the case
 	r     *rand.Rand
-	shape string
+	shape invariant.Shape
 	mount string // where file systems are mounted
 	base  string // image: the disk with which a recording begins; it moves on as the recording is replayed
 
@@ -55,7 +56,7 @@ type run struct {
 func newRun(fs host.FileSystem, env lab.Env, name string, r *rand.Rand) *run {
 	c := &run{
 		fs: fs, env: env, name: name, r: r, mount: filepath.Join(env.Scratch, "mount"), base: filepath.Join(env.Scratch, "base"),
-		witness: workload.NewWitness(), shape: []string{"small", "small", "small", "default", "default", "relaxed"}[r.IntN(6)],
+		witness: workload.NewWitness(), shape: invariant.Draw(r),
 	}
 	return c
 }
@@ -110,7 +111,7 @@ func (c *run) plan() []child.Task {
 		}
 	}
 	for i := range tasks {
-		tasks[i].Dir, tasks[i].Shape, tasks[i].End = c.store(), c.shape, true
+		tasks[i].Dir, tasks[i].Shape, tasks[i].End = c.store(), c.shape.Name, true
 	}
 	return tasks
 }

@@ -15,6 +15,7 @@ import (
 	"opossum/crashlab/internal/blockdisk"
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 )
@@ -59,7 +60,7 @@ func Techniques() []lab.Technique {
 				r := lab.Rand(seed, index)
 				s := &sweep{fs: fs, env: env, r: r, trouble: troubles[index%uint64(len(troubles))], mount: filepath.Join(env.Scratch, "mount")}
 				s.task = child.Task{
-					Do: child.Append, Dir: filepath.Join(s.mount, "store"), Shape: []string{"small", "default"}[r.IntN(2)],
+					Do: child.Append, Dir: filepath.Join(s.mount, "store"), Shape: invariant.DrawStrict(r).Name,
 					Writers: 1 + r.IntN(3), Appends: 10 + r.IntN(20), Filing: []string{"prompted", "prompted", ""}[r.IntN(3)], Close: r.IntN(2) == 0,
 				}
 				if w := s.trouble.rule.With; w == filed || w == ledger {

@@ -2,23 +2,42 @@ package invariant
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"opossum"
 )
 
-// Shape is a way to configure stores: each is crashed and judged in the same ways. A new one is a line in Shapes.
+// Shape is a way to configure stores: each is crashed and judged in the same ways. A new one is a line in Shapes, and techniques draw it.
 type Shape struct {
 	Name    string
 	Options opossum.Options
 	Relaxed bool // a power cut may take back what was acknowledged
+	Weight  int  // how often Draw takes it, beside the others
 }
 
 // Shapes are the shapes there are. The lab's disks are small: none keeps space free.
 var Shapes = []Shape{
-	{Name: "default", Options: opossum.Options{MinFreeBytes: -1}},
-	{Name: "small", Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10}}, // seals and merges all the time
-	{Name: "relaxed", Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10, Flush: opossum.FlushDisabled}, Relaxed: true},
+	{Name: "default", Weight: 2, Options: opossum.Options{MinFreeBytes: -1}},
+	{Name: "small", Weight: 3, Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10}}, // seals and merges all the time
+	{Name: "relaxed", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10, Flush: opossum.FlushDisabled}, Relaxed: true},
+}
+
+// Draw returns a random shape.
+func Draw(r *rand.Rand) Shape { return draw(Shapes, r) }
+
+// DrawStrict returns a random shape that loses nothing to a power cut.
+func DrawStrict(r *rand.Rand) Shape {
+	return draw(slices.DeleteFunc(slices.Clone(Shapes), func(s Shape) bool { return s.Relaxed }), r)
+}
+
+func draw(shapes []Shape, r *rand.Rand) Shape {
+	sum := 0
+	for _, s := range shapes {
+		sum += s.Weight
+	}
+	n := r.IntN(sum)
+	return shapes[slices.IndexFunc(shapes, func(s Shape) bool { n -= s.Weight; return n < 0 })]
 }
 
 // ShapeOf returns the shape of that name, the first one for "".

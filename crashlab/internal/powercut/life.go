@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"opossum/crashlab/internal/child"
+	"opossum/crashlab/internal/invariant"
 	"opossum/internal/workload"
 )
 
@@ -60,7 +61,7 @@ const (
 
 // draw draws a life.
 func draw(r *rand.Rand) life {
-	l := life{shape: pick(r, "small", "small", "small", "default", "relaxed")}
+	l := life{shape: invariant.Draw(r).Name}
 	cycles := 1 // the first moments of a store
 	if r.IntN(8) > 0 {
 		cycles = 4 + r.IntN(cyclesPerLife-3)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"opossum/crashlab/internal/child"
+	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 )
@@ -27,7 +28,7 @@ const longest = 150 * time.Millisecond
 func contest(ctx context.Context, env lab.Env, seed, index uint64) (t lab.Tally, err error) {
 	r := lab.Rand(seed, index)
 	task := child.Task{
-		Do: child.Append, Dir: filepath.Join(env.Scratch, "store"), Shape: []string{"default", "small"}[index%2],
+		Do: child.Append, Dir: filepath.Join(env.Scratch, "store"), Shape: invariant.Draw(r).Name,
 		First: workload.Contested, Writers: 2 + r.IntN(15), Appends: workload.IDsPerWriter,
 		Filing: []string{"", "prompted", "paused"}[r.IntN(3)],
 	}

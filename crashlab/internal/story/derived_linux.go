@@ -14,6 +14,7 @@ import (
 
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 )
@@ -23,7 +24,7 @@ import (
 func withoutDerived(ctx context.Context, fs host.FileSystem, env lab.Env, r *rand.Rand) (t lab.Tally, err error) {
 	other := &host.Disk{FS: fs, Image: filepath.Join(env.Scratch, "other.img"), Dir: filepath.Join(env.Scratch, "other")}
 	w := workload.NewWitness()
-	task := child.Task{Do: child.Append, Shape: []string{"small", "default"}[r.IntN(2)], First: workload.IDsPerWriter, Writers: 1 + r.IntN(4),
+	task := child.Task{Do: child.Append, Shape: invariant.DrawStrict(r).Name, First: workload.IDsPerWriter, Writers: 1 + r.IntN(4),
 		Appends: 2000, Filing: []string{"", "prompted"}[r.IntN(2)]}
 	judge := child.Task{Shape: task.Shape, Witness: w, PowerCut: true, Seed: r.Uint64()}
 	var whole, bare child.Result
