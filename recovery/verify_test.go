@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -400,4 +401,53 @@ func TestSpans(t *testing.T) {
 	require.False(t, s.has(0) || s.has(4) || s.has(13))
 	require.Zero(t, spans(nil).last())
 	require.Equal(t, "position 7", Span{7, 7}.String())
+}
+
+// ends is a context that ends just before it is asked for the at-th time.
+type ends struct {
+	context.Context
+	at    int64
+	asked *atomic.Int64
+}
+
+func (c ends) Err() error {
+	if c.asked.Add(1) >= c.at {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestASurveyThatIsEndedIsNoWholeOne, wherever it is ended.
+func TestASurveyThatIsEndedIsNoWholeOne(t *testing.T) {
+	f := hard(t, true)
+	f.put(filepath.Join(f.dir, QuarantineDir, unfinishedDir, "stray"), []byte("of a repair that died"))
+	f.put(filepath.Join(f.dir, EventsDir, "stray", "deep"), []byte("x"))
+	f.put(filepath.Join(f.walDir, "00000009.tmp", "00000000000000000001"), []byte("x"))
+	for name, do := range map[string]func(context.Context) error{
+		"verify": func(ctx context.Context) error {
+			_, err := Verify(ctx, f.dir, VerifyOptions{})
+			return err
+		},
+		"repair": func(ctx context.Context) error {
+			_, err := Repair(ctx, f.dir, RepairOptions{DryRun: true})
+			return err
+		},
+	} {
+		for at := int64(1); ; at++ {
+			asked := new(atomic.Int64)
+			err := do(ends{context.Background(), at, asked})
+			if asked.Load() < at {
+				require.NoError(t, err, name)
+				require.Greater(t, at, int64(20), name)
+				break
+			}
+			require.ErrorIs(t, err, context.Canceled, "%s, asked %d times", name, at)
+		}
+	}
+	v, err := Verify(t.Context(), f.dir, VerifyOptions{})
+	require.NoError(t, err)
+	require.Equal(t, f.dir, v.Dir)
+	r, err := Repair(t.Context(), f.dir, RepairOptions{DryRun: true})
+	require.NoError(t, err)
+	require.Equal(t, f.dir, r.Dir)
 }

@@ -64,3 +64,15 @@ func TestDeceives(t *testing.T) {
 		require.False(t, Deceives(name), name)
 	}
 }
+
+func TestFindFramesFindsTheOneThatBegins(t *testing.T) {
+	b := small()
+	_, size, err := nextEntry(b)
+	require.NoError(t, err)
+	first := FindFrames(b, testID)[0]
+	alone := b[first.Offset:size]
+	found := FindFrames(alone, testID)
+	require.Len(t, found, 1)
+	require.Zero(t, found[0].Offset)
+	require.EqualValues(t, len(alone), found[0].End)
+}

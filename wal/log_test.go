@@ -518,3 +518,13 @@ func TestALinkClaimsNothingBehindIt(t *testing.T) {
 	}
 	require.Equal(t, 4, links)
 }
+
+func TestSettledTellsWhatIsNotDurable(t *testing.T) {
+	l, _ := create(t, Options{})
+	require.NoError(t, l.Settled())
+	_, err := l.Append(1, 1, [][]byte{[]byte(body(1))})
+	require.NoError(t, err)
+	require.ErrorContains(t, l.Settled(), "are durable")
+	require.NoError(t, l.Sync())
+	require.NoError(t, l.Settled())
+}
