@@ -3,7 +3,6 @@
 package recovery
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,27 +16,8 @@ import (
 	"opossum/ledger"
 )
 
-var errStep = errors.New("the step fails")
-
 // pastErrors is the step that takes in what the system has to say of the process before.
 const pastErrors = "sync " + EventsDir
-
-// steps does something that changes the disk, and returns which steps it took below the store, of which number fail is refused; -1: none.
-func (f *fixture) steps(fail int, do func() error) (taken []string, err error) {
-	end := step.Watch(func(kind step.Kind, path string) error {
-		if at, err := filepath.Rel(f.dir, path); err == nil {
-			path = at
-		}
-		taken = append(taken, string(kind)+" "+path)
-		if len(taken) == fail+1 {
-			return errStep
-		}
-		return nil
-	})
-	defer end()
-	err = do()
-	return taken, err
-}
 
 // TestRecoveryMakesEachStepDurableBeforeTheNext: what a power cut would show, shown by the order of the steps. When one of them fails, recovery says
 // so, and the next one loses nothing.
@@ -58,7 +38,7 @@ func TestRecoveryMakesEachStepDurableBeforeTheNext(t *testing.T) {
 	begun.litter()
 	for fail := -1; ; fail++ {
 		f := begun.clone()
-		taken, err := f.steps(fail, func() error {
+		taken, err := step.Taken(f.dir, fail, func() error {
 			o, _, err := f.recover()
 			if err != nil {
 				require.Zero(t, o)
@@ -77,7 +57,7 @@ func TestRecoveryMakesEachStepDurableBeforeTheNext(t *testing.T) {
 		} else if taken[fail] == pastErrors {
 			require.NoError(t, err, "an error that the process before has left ends nothing")
 		} else {
-			require.ErrorIs(t, err, errStep, taken[fail])
+			require.ErrorIs(t, err, step.ErrRefused, taken[fail])
 		}
 		f = openFixture(t, f.dir)
 		f.requireEvents(9)
@@ -89,7 +69,7 @@ func TestRecoveryMakesEachStepDurableBeforeTheNext(t *testing.T) {
 func TestACreationTellsOfEachStepThatFails(t *testing.T) {
 	for fail := 0; ; fail++ {
 		f := openFixture(t, t.TempDir())
-		taken, err := f.steps(fail, func() error {
+		taken, err := step.Taken(f.dir, fail, func() error {
 			_, _, err := f.recover()
 			return err
 		})
@@ -97,7 +77,7 @@ func TestACreationTellsOfEachStepThatFails(t *testing.T) {
 			require.NoError(t, err)
 			break
 		}
-		require.ErrorIs(t, err, errStep, taken[fail])
+		require.ErrorIs(t, err, step.ErrRefused, taken[fail])
 		openFixture(t, f.dir).requireEvents(0)
 	}
 }
@@ -108,7 +88,7 @@ func TestARepairTellsOfEachStepThatFails(t *testing.T) {
 		for fail := 0; ; fail++ {
 			f := hard(t, losses)
 			o := RepairOptions{AcceptLoss: losses}
-			taken, err := f.steps(fail, func() error {
+			taken, err := step.Taken(f.dir, fail, func() error {
 				_, err := Repair(t.Context(), f.dir, o)
 				return err
 			})
@@ -116,7 +96,7 @@ func TestARepairTellsOfEachStepThatFails(t *testing.T) {
 				require.NoError(t, err)
 				break
 			}
-			require.ErrorIs(t, err, errStep, taken[fail])
+			require.ErrorIs(t, err, step.ErrRefused, taken[fail])
 			_, err = Repair(t.Context(), f.dir, o)
 			require.NoError(t, err, taken[fail])
 			f.requireRepaired()
@@ -138,7 +118,7 @@ func TestARebuildTellsOfEachStepThatFails(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(begun.dir, IndexDir, segmentName(1, 3)), []byte("old"), 0o644))
 	for fail := 0; ; fail++ {
 		f := begun.clone()
-		taken, err := f.steps(fail, func() error {
+		taken, err := step.Taken(f.dir, fail, func() error {
 			_, err := RebuildIndex(t.Context(), f.dir, RebuildOptions{})
 			return err
 		})
@@ -147,7 +127,7 @@ func TestARebuildTellsOfEachStepThatFails(t *testing.T) {
 			require.Equal(t, "sync index", taken[len(taken)-1])
 			break
 		}
-		require.ErrorIs(t, err, errStep, taken[fail])
+		require.ErrorIs(t, err, step.ErrRefused, taken[fail])
 		r, err := RebuildIndex(t.Context(), f.dir, RebuildOptions{})
 		require.NoError(t, err)
 		require.EqualValues(t, 9, r.Positions)
@@ -167,7 +147,7 @@ func TestALoadTellsOfEachStepThatFails(t *testing.T) {
 		require.NoError(t, os.MkdirAll(dir, 0o755))
 		old := segment.Range{First: 3, Last: 3}
 		require.NoError(t, os.WriteFile(filepath.Join(dir, segmentName(old.First, old.Last)), []byte("old"), 0o644))
-		taken, err := f.steps(fail, func() error {
+		taken, err := step.Taken(f.dir, fail, func() error {
 			loaded, err := Load(o, index.Found{Remove: []segment.Range{old}}, f.files, index.Config{
 				Dir: dir, Seed: f.id.Seed(), RecentBytes: 1, Damaged: func() {},
 			}, index.NewPlaces(4))
@@ -181,7 +161,7 @@ func TestALoadTellsOfEachStepThatFails(t *testing.T) {
 			break
 		}
 		seen[strings.Fields(taken[fail])[0]] = true
-		require.ErrorIs(t, err, errStep, taken[fail])
+		require.ErrorIs(t, err, step.ErrRefused, taken[fail])
 	}
 	require.True(t, seen["sync"] && seen["remove"])
 }

@@ -3,38 +3,13 @@
 package wal
 
 import (
-	"errors"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"opossum/internal/step"
 )
-
-var errStep = errors.New("the step fails")
-
-// steps does something that changes the disk below dir, and returns which steps it took, of which number fail is refused; -1: none.
-func steps(dir string, fail int, do func() error) (taken []string, err error) {
-	var mu sync.Mutex // successors are built in the background
-	end := step.Watch(func(kind step.Kind, path string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if at, err := filepath.Rel(dir, path); err == nil {
-			path = at
-		}
-		taken = append(taken, string(kind)+" "+path)
-		if len(taken) == fail+1 {
-			return errStep
-		}
-		return nil
-	})
-	defer end()
-	err = do()
-	return taken, err
-}
 
 // TestAGenerationIsDurableBeforeItsName, and its name before it is used: what a power cut would show, shown by the order of the steps. When one of
 // them fails, that is told, and the name is free for the next attempt.
@@ -55,12 +30,12 @@ func TestAGenerationIsDurableBeforeItsName(t *testing.T) {
 			}
 			return err
 		}
-		taken, err := steps(dir, fail, build)
+		taken, err := step.Taken(dir, fail, build)
 		if fail < 0 {
 			require.NoError(t, err)
 			require.Equal(t, whole, taken)
 		} else {
-			require.ErrorIs(t, err, errStep, whole[fail])
+			require.ErrorIs(t, err, step.ErrRefused, whole[fail])
 			require.Equal(t, whole[:fail+1], taken[:fail+1])
 			for _, later := range taken[fail+1:] {
 				require.NotContains(t, later, "write", "after %s", whole[fail])
@@ -85,20 +60,20 @@ func TestARemovalIsTold(t *testing.T) {
 		dir := t.TempDir()
 		_, err := BuildGeneration(dir, testID, 7, testClock, nil, 0, nil)
 		require.NoError(t, err)
-		taken, err := steps(dir, fail, func() error { return RemoveGeneration(dir, 7) })
+		taken, err := step.Taken(dir, fail, func() error { return RemoveGeneration(dir, 7) })
 		if fail < 0 {
 			require.NoError(t, err)
 			require.Equal(t, whole, taken)
 			continue
 		}
-		require.ErrorIs(t, err, errStep)
+		require.ErrorIs(t, err, step.ErrRefused)
 		require.Equal(t, whole[:fail+1], taken, "and nothing goes on")
 		require.NoError(t, RemoveGeneration(dir, 7))
 		require.Empty(t, names(t, dir))
 	}
 	dir := t.TempDir()
-	_, err := steps(dir, 0, func() error { return RemoveTemp(dir, "00000007.tmp") })
-	require.ErrorIs(t, err, errStep)
+	_, err := step.Taken(dir, 0, func() error { return RemoveTemp(dir, "00000007.tmp") })
+	require.ErrorIs(t, err, step.ErrRefused)
 }
 
 func TestAWitnessIsReplacedDurably(t *testing.T) {
@@ -107,7 +82,7 @@ func TestAWitnessIsReplacedDurably(t *testing.T) {
 	for fail := -1; fail < len(whole); fail++ {
 		dir := t.TempDir()
 		require.NoError(t, WriteAcked(dir, testID, before))
-		taken, err := steps(dir, fail, func() error { return WriteAcked(dir, testID, after) })
+		taken, err := step.Taken(dir, fail, func() error { return WriteAcked(dir, testID, after) })
 		got, readErr := ReadAcked(dir, testID)
 		require.NoError(t, readErr)
 		if fail < 0 {
@@ -116,7 +91,7 @@ func TestAWitnessIsReplacedDurably(t *testing.T) {
 			require.Equal(t, after, got)
 			continue
 		}
-		require.ErrorIs(t, err, errStep, whole[fail])
+		require.ErrorIs(t, err, step.ErrRefused, whole[fail])
 		require.NotContains(t, taken[fail+1:], "rename ACKED", "after %s", whole[fail])
 		if fail < 4 {
 			require.Equal(t, before, got, whole[fail])
@@ -132,7 +107,7 @@ func TestEveryStepOfTheLogIsNeeded(t *testing.T) {
 		for fail := 0; ; fail++ {
 			l, dir := create(t, Options{RotateBytes: 1000})
 			acked := 0
-			taken, err := steps(dir, fail, func() error {
+			taken, err := step.Taken(dir, fail, func() error {
 				defer l.background.Wait()
 				for range 20 {
 					_, err := l.Append(l.next, 1, [][]byte{[]byte(body(l.next))})
@@ -159,7 +134,7 @@ func TestEveryStepOfTheLogIsNeeded(t *testing.T) {
 			what := taken[fail]
 			write, sync := strings.HasPrefix(what, "write"), strings.HasPrefix(what, "sync") && strings.HasSuffix(what, segmentFile)
 			if (write || sync) && !strings.Contains(what, ".tmp") { // all others are in the background
-				require.ErrorIs(t, err, errStep, what)
+				require.ErrorIs(t, err, step.ErrRefused, what)
 				told[strings.Fields(what)[0]]++
 			}
 			_ = l.Close()
@@ -182,13 +157,13 @@ func TestARotationAtTheHardLimitIsTold(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Sync())
 	l.background.Wait()
-	taken, err := steps(dir, 0, func() error {
+	taken, err := step.Taken(dir, 0, func() error {
 		_, err := l.Append(2, 1, [][]byte{large})
 		return err
 	})
 	require.Equal(t, "write 00000002", taken[0])
-	require.ErrorIs(t, err, errStep)
-	require.ErrorIs(t, l.Sync(), errStep)
+	require.ErrorIs(t, err, step.ErrRefused)
+	require.ErrorIs(t, l.Sync(), step.ErrRefused)
 }
 
 // What is trimmed or closed badly is told, too; nothing is lost by it.
@@ -198,23 +173,23 @@ func TestTrimAndCloseAreTold(t *testing.T) {
 		put(t, l, 1)
 		l.background.Wait()
 	}
-	_, err := steps(dir, 0, func() error {
+	_, err := step.Taken(dir, 0, func() error {
 		n, err := l.Trim(l.Durable())
 		require.Positive(t, n)
 		return err
 	})
-	require.ErrorIs(t, err, errStep)
+	require.ErrorIs(t, err, step.ErrRefused)
 	for fail := 0; ; fail++ {
 		l, dir := create(t, Options{})
 		put(t, l, 1)
 		l.prepare() // a successor that will not be needed
 		l.background.Wait()
-		taken, err := steps(dir, fail, l.Close)
+		taken, err := step.Taken(dir, fail, l.Close)
 		if fail >= len(taken) {
 			require.NoError(t, err)
 			require.Greater(t, fail, 2)
 			break
 		}
-		require.ErrorIs(t, err, errStep, taken[fail])
+		require.ErrorIs(t, err, step.ErrRefused, taken[fail])
 	}
 }

@@ -97,15 +97,6 @@ func Do(kind Kind, path string, change func() error) error {
 	return ordered.do(kind, path, change)
 }
 
-var watcher atomic.Pointer[func(Kind, string) error]
-
-// Watch has see called before every step of the process, from the goroutine that makes it, until end is called. A step for which see returns an
-// error fails with it and is not made. It is for tests, which prove with it what a power cut would: what is synced, and in which order.
-func Watch(see func(Kind, string) error) (end func()) {
-	watcher.Store(&see)
-	return func() { watcher.Store(nil) }
-}
-
 // RemoveAll removes what is at path and below, if there is anything. Each name that goes is a step.
 func RemoveAll(path string) error {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {

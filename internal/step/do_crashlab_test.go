@@ -63,22 +63,16 @@ func TestNonsenseIsNoOrder(t *testing.T) {
 	}
 }
 
-func TestAWatcherSeesAndRefuses(t *testing.T) {
-	var seen []string
-	refusal := errors.New("refused")
-	end := Watch(func(kind Kind, path string) error {
-		seen = append(seen, string(kind)+" "+path)
-		if kind == KindWrite {
-			return refusal
-		}
-		return nil
-	})
+func TestTakenTellsAndRefuses(t *testing.T) {
 	made := 0
 	change := func() error { made++; return nil }
-	require.NoError(t, Do(KindSync, "a", change))
-	require.ErrorIs(t, Do(KindWrite, "b", change), refusal)
+	taken, err := Taken("/store", 1, func() error {
+		require.NoError(t, Do(KindSync, "/store/a", change))
+		return Do(KindWrite, "/store/b/c", change)
+	})
+	require.ErrorIs(t, err, ErrRefused)
 	require.Equal(t, 1, made)
-	end()
-	require.NoError(t, Do(KindWrite, "c", change))
-	require.Equal(t, []string{"sync a", "write b"}, seen)
+	require.Equal(t, []string{"sync a", "write b/c"}, taken)
+	require.NoError(t, Do(KindWrite, "/store/b", change))
+	require.Len(t, taken, 2, "it is over")
 }
