@@ -159,3 +159,18 @@ func TestRemoveSegmentsRemovesAllButWhatIsKept(t *testing.T) {
 	require.Len(t, left, 1)
 	require.Equal(t, segmentName(3, 4), left[0].Name())
 }
+
+// Between recovery and loading nothing may vanish, not even whole frames at the end.
+func TestLoadRefusesALogThatBecameShorter(t *testing.T) {
+	f := threeGenerations(t)
+	o, _, err := f.recover()
+	require.NoError(t, err)
+	b, err := os.ReadFile(f.path(o.Tail.Gen))
+	require.NoError(t, err)
+	g := wal.Scan(b, f.id, o.Tail.Gen)
+	require.Greater(t, len(g.Commits), 1)
+	last := g.Commits[len(g.Commits)-1]
+	f.damage(o.Tail.Gen, func(b []byte) []byte { return b[:last.Offset] })
+	_, err = f.load(o, index.NewPlaces(0))
+	require.ErrorIs(t, err, dcb.ErrCorrupt)
+}

@@ -217,3 +217,12 @@ func TestUvarintLen(t *testing.T) {
 		require.Equal(t, len(binary.AppendUvarint(nil, v)), uvarintLen(v))
 	})
 }
+
+// A length is accepted in its shortest form alone, so that form has to be known at each of its steps.
+func TestTheLengthOfALength(t *testing.T) {
+	for shift := range 64 {
+		for _, v := range []uint64{1<<shift - 1, 1 << shift, 1<<shift + 1} {
+			require.Equal(t, len(binary.AppendUvarint(nil, v)), uvarintLen(v), "%d", v)
+		}
+	}
+}

@@ -25,7 +25,13 @@ func gateFor(limits Limits) (g *gate, free *uint64, failing *error) {
 func TestRoomIsTheFloorAndWhatTheBacklogWillNeed(t *testing.T) {
 	g, free, failing := gateFor(Limits{FloorBytes: 1000})
 	g.lagBytes.Store(500)
-	const floor = 1000 + 3*fileBytes + 500
+	const floor = 1000 + 3*(4096+512) + 500
+	s := new(Sequencer)
+	s.gate.limits, s.gate.ledger, s.gate.free = g.limits, g.ledger, func() (uint64, error) { return floor + 7, nil }
+	s.gate.lagBytes.Store(500)
+	spare, err := s.Spare()
+	require.NoError(t, err)
+	require.EqualValues(t, 7, spare)
 	*free = floor
 	got, want, err := g.look()
 	require.NoError(t, err)
