@@ -83,13 +83,15 @@ func apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, no
 	if err := o.quarantine(dir, p.Cuts); err != nil {
 		return o, err
 	}
+	if p.Outcome != Clean {
+		files.Settle() // the files above the checkpoint are written anew
+	}
 	switch p.Outcome {
 	case Created:
 		if err := o.create(walDir, p, now); err != nil {
 			return o, err
 		}
 	case Recovered:
-		files.Settle() // the files above the checkpoint are written anew
 		if err := o.rewrite(walDir, s, *p.Rewrite, now); err != nil {
 			return o, err
 		}
