@@ -50,10 +50,9 @@ func TestARecordOfTheLiveLogIsBetterThanOneThatIsLeft(t *testing.T) {
 
 // What is behind the damage in a generation that was superseded may be of a future that was cut.
 func TestADamagedPartIsBelievedUpToWhatSupersededIt(t *testing.T) {
-	l := &logSurvey{live: []uint64{4, 6}}
-	for _, g := range []wal.Scanned{{Gen: 3, Linked: true, Base: 2}, {Gen: 4, Linked: true, Base: 10}, {Gen: 5, Linked: true, Base: 15}, {Gen: 6, Linked: true, Base: 20}} {
-		l.gens = append(l.gens, g)
-	}
+	l := &logSurvey{live: []uint64{4, 6}, gens: []wal.Scanned{
+		{Gen: 3, Linked: true, Base: 2}, {Gen: 4, Linked: true, Base: 10}, {Gen: 5, Linked: true, Base: 15}, {Gen: 6, Linked: true, Base: 20},
+	}}
 	require.EqualValues(t, uint64(math.MaxUint64), l.ownUpto(4), "it is live")
 	require.EqualValues(t, 9, l.ownUpto(3))
 	require.EqualValues(t, 19, l.ownUpto(5))

@@ -95,8 +95,8 @@ var All = []Sabotage{
 				New:  `	return b, nil`,
 			},
 		},
-		By:          []string{"cuts/ext4", "blocks/btrfs"},
-		Uncatchable: "ext4 and xfs commit the name with the first sync of the file, and so does btrfs, unless it commits a transaction between the making and the naming",
+		By:          []string{"blocks/btrfs", "cuts/ext4"},
+		Uncatchable: "seldom: ext4 and xfs commit the name with the first sync of the file, and so does btrfs, unless it commits a transaction between the making and the naming",
 	},
 	{
 		Name:  "generation-unsynced",
