@@ -131,13 +131,12 @@ func (f *Follower) run() {
 		case <-f.kick:
 		}
 		if err := f.turn(); err != nil && !passing(err) {
-			f.fail(err)
 			return
 		}
 	}
 }
 
-// turn is one refresh, for all who asked for one before it begins.
+// turn is one refresh, for all who asked for one before it begins. An error that does not pass is final.
 func (f *Follower) turn() error {
 	f.mu.Lock()
 	r := f.mu.coming
@@ -148,6 +147,9 @@ func (f *Follower) turn() error {
 		f.cfg.Logger.Warn("opossum: cannot follow the store", "dir", f.cfg.Dir, "error", r.err, "tried_again", passing(r.err))
 	}
 	f.stalled = r.err != nil
+	if r.err != nil && !passing(r.err) {
+		f.fail(r.err) // before anyone is answered: what is read after a refresh that failed for good must fail, too
+	}
 	close(r.done)
 	return r.err
 }
