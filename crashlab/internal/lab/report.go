@@ -110,15 +110,22 @@ func (r Report) markdownSabotages(b *strings.Builder) {
 	}
 }
 
+// mostMet is how many situations of a technique are named: the points at which a store is killed are hundreds.
+const mostMet = 16
+
 func (r Report) markdownMet(b *strings.Builder) {
 	b.WriteString("\n## Situations that were met\n\n")
 	for _, o := range r.Outcomes {
 		if len(o.Met) == 0 {
 			continue
 		}
+		names := slices.Sorted(maps.Keys(o.Met))
 		var met []string
-		for _, what := range slices.Sorted(maps.Keys(o.Met)) {
+		for _, what := range names[:min(len(names), mostMet)] {
 			met = append(met, fmt.Sprintf("%s %d", what, o.Met[what]))
+		}
+		if more := len(names) - mostMet; more > 0 {
+			met = append(met, fmt.Sprintf("and %d more, which the JSON lists", more))
 		}
 		fmt.Fprintf(b, "- %s: %s\n", o.Technique, strings.Join(met, "; "))
 	}
