@@ -80,6 +80,7 @@ func TestAReadOnlyEngineWritesNothing(t *testing.T) {
 	dir := t.TempDir()
 	e := openStore(t, dir, nil, hooks{})
 	appendOK(t, e, nil, event("T"))
+	require.NoError(t, e.WaitMaterialized(ctxb, 1), "closing does not wait for filing")
 	require.NoError(t, e.Close())
 	before := tree(t, dir)
 
