@@ -610,3 +610,27 @@ func TestPlansAreSentences(t *testing.T) {
 	require.Equal(t, "recovered: head 3, checkpoint 0; cut 7 bytes of generation 1 at offset 392 (the frame is cut short); "+
 		"write positions from 1 of generation 1 anew into 3; remove 3 generations that are not needed; raise the epoch", p.String())
 }
+
+// What cannot be read is an error, and not nothing.
+func TestInspectTellsWhatItCannotRead(t *testing.T) {
+	for name, path := range map[string]func(f *fixture) string{
+		"log":   func(f *fixture) string { return f.walDir },
+		"ACKED": func(f *fixture) string { return wal.AckedPath(f.walDir) },
+		"index": func(f *fixture) string { return filepath.Join(f.dir, IndexDir) },
+	} {
+		f := newFixture(t)
+		f.append(3)
+		at := path(f)
+		require.NoError(t, os.RemoveAll(at))
+		if name == "ACKED" {
+			require.NoError(t, os.Mkdir(at, 0o755))
+		} else {
+			require.NoError(t, os.WriteFile(at, []byte("a file"), 0o644))
+		}
+		before := tree(t, f.dir)
+		_, _, err := f.recover()
+		require.Error(t, err, name)
+		require.NotErrorIs(t, err, dcb.ErrCorrupt, name)
+		require.Equal(t, before, tree(t, f.dir))
+	}
+}

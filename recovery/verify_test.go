@@ -333,6 +333,19 @@ func TestAStoreThatWasNotBornIsSound(t *testing.T) {
 	requireNothingToDo(t, f)
 }
 
+// Only a store without a ledger was not born; one that has a ledger and a log in which nothing happened is as sound as it says.
+func TestABornStoreWithoutEventsIsNotBegunAnew(t *testing.T) {
+	f := newFixture(t)
+	r := f.verify()
+	require.True(t, r.Sound())
+	for _, x := range r.Findings {
+		require.NotContains(t, x.Detail, "begins anew")
+	}
+	s, err := gather(t.Context(), f.dir, newMeter(nil))
+	require.NoError(t, err)
+	require.False(t, s.unborn)
+}
+
 func requireNothingToDo(t *testing.T, f *fixture) {
 	t.Helper()
 	before := tree(t, f.dir)
