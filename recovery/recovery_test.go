@@ -628,7 +628,7 @@ func TestInspectTellsWhatItCannotRead(t *testing.T) {
 			require.NoError(t, os.WriteFile(at, []byte("a file"), 0o644))
 		}
 		before := tree(t, f.dir)
-		_, _, err := f.recover()
+		_, err := Inspect(f.dir, f.files, false)
 		require.Error(t, err, name)
 		require.NotErrorIs(t, err, dcb.ErrCorrupt, name)
 		require.Equal(t, before, tree(t, f.dir))
