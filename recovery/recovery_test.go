@@ -617,6 +617,7 @@ func TestInspectTellsWhatItCannotRead(t *testing.T) {
 		"log":   func(f *fixture) string { return f.walDir },
 		"ACKED": func(f *fixture) string { return wal.AckedPath(f.walDir) },
 		"index": func(f *fixture) string { return filepath.Join(f.dir, IndexDir) },
+		"event": func(f *fixture) string { return filepath.Join(f.dir, EventsDir) },
 	} {
 		f := newFixture(t)
 		f.append(3)
