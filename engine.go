@@ -33,6 +33,9 @@ type Engine struct {
 	opts   Options
 	logger *slog.Logger
 
+	strategy Flush                 // what Options.Flush comes to here
+	flush    sequencer.FlushPolicy // and what that means
+
 	lock   *flock.Flock
 	files  *eventfile.Store
 	log    *wal.Log
@@ -85,6 +88,7 @@ func open(dir string, opts *Options, h hooks) (*Engine, error) {
 		return nil, fmt.Errorf("opossum: open: %w", err)
 	}
 	e := &Engine{dir: abs, opts: o, logger: o.Logger, quit: make(chan struct{})}
+	e.chooseFlush(o.GroupWait)
 	if o.ReadOnly {
 		if err := e.openReadOnly(); err != nil {
 			return nil, fmt.Errorf("opossum: open %s read-only: %w", abs, err)
@@ -158,6 +162,15 @@ func (e *Engine) open(h hooks) (err error) {
 	return nil
 }
 
+// chooseFlush settles what Options.Flush comes to.
+func (e *Engine) chooseFlush(wait time.Duration) {
+	e.strategy = e.opts.Flush
+	if e.strategy == FlushAuto {
+		e.strategy = FlushBatch
+	}
+	e.flush = e.opts.Flush.Policy(e.opts.FlushInterval, uint64(e.opts.FlushEvery), wait)
+}
+
 // start sets the parts in motion. From here on nothing fails.
 func (e *Engine) start(seed uint64, places *index.Places, backlog uint64, h hooks) {
 	free := h.free
@@ -169,12 +182,12 @@ func (e *Engine) start(seed uint64, places *index.Places, backlog uint64, h hook
 	}
 	e.seq = sequencer.New(sequencer.Config{
 		Log: e.log, Ledger: e.ledger, Index: e.index, Places: places, Seed: seed,
-		Flush: e.opts.Flush, Limits: e.opts.limits(), Backlog: backlog, Free: free,
+		Flush: e.flush, Limits: e.opts.limits(), Backlog: backlog, Free: free,
 		Hurry: func() { e.mat.Hurry() }, Full: func() { e.mat.Tend() }, Clock: e.opts.Clock, Logger: e.logger,
 		ID: e.idOf, Poisoned: e.poisoned, Snapshotted: h.snapshotted,
 	})
 	e.reads = query.New(query.Config{
-		Ledger: e.ledger, Index: e.index, Places: places, Log: e.log, Files: e.files, Seed: seed,
+		Ledger: e.ledger, Index: e.index, Places: places, Log: e.log, Files: e.files, Seed: seed, Trace: e.traceReads(),
 	})
 	e.mat = materializer.New(materializer.Config{
 		Ledger: e.ledger, Log: e.log, Index: e.index, Places: places, Files: e.files, Seed: seed, Logger: e.logger,
@@ -206,7 +219,7 @@ func (e *Engine) recover() (recovery.Opened, index.Found, error) {
 	if plan.Outcome == recovery.Recovered {
 		e.logger.Warn("opossum: recovering", "dir", e.dir, "plan", plan.String())
 	}
-	opened, err := recovery.Apply(e.dir, state, plan, e.files, e.opts.Flush.Relaxed(), time.Now())
+	opened, err := recovery.Apply(e.dir, state, plan, e.files, e.flush.Relaxed(), time.Now())
 	return opened, state.Index, err
 }
 
@@ -240,7 +253,7 @@ func checkForeign(dir string) error {
 }
 
 // Append appends the events atomically: all of them, at adjacent positions, or none. It returns the position of the last one, when
-// they are durable (see Flush). With a condition it appends only if the condition holds at that very moment.
+// they are durable (see Flush and WhenDurable). With a condition it appends only if the condition holds at that very moment.
 //
 // It keeps no reference to its arguments. Encoded, the events of one append may have 16 MiB.
 //
@@ -256,7 +269,21 @@ func (e *Engine) Append(ctx context.Context, events []Event, cond *Condition, op
 	if e.follow != nil {
 		return 0, fmt.Errorf("opossum: append: %w", errOpenedReadOnly)
 	}
-	return e.seq.Append(ctx, events, cond)
+	var o appendOptions
+	for _, opt := range opts {
+		opt.apply(&o)
+	}
+	if e.opts.Tracer == nil {
+		return e.seq.Append(ctx, events, cond, o.whenDurable)
+	}
+	end := e.opts.Tracer.Start(ctx, Operation{Name: OperationAppend, Store: e.dir, Events: len(events)})
+	p, err := e.seq.Append(ctx, events, cond, o.whenDurable)
+	out := Outcome{Events: len(events), Position: p, Err: err}
+	if err != nil {
+		out.Events = 0
+	}
+	end(out)
+	return p, err
 }
 
 // Read returns a view of the events that match q, within o, pinned at the present head: whatever is appended while it is
@@ -279,6 +306,28 @@ func (e *Engine) Subscribe(ctx context.Context, q Query, after Position) (*Subsc
 
 // Head returns the highest readable position, 0 when the store is empty.
 func (e *Engine) Head() Position { return e.ledger.Get(ledger.Visible) }
+
+// Durable returns the highest position that is durable: no power cut takes back anything up to here. In a strict strategy it is Head.
+// A read-only engine shows only what is durable, except beside a relaxed owner.
+func (e *Engine) Durable() Position { return e.ledger.Get(ledger.Durable) }
+
+// WaitDurable returns when everything up to p is durable. It prompts a sync if p is readable already, and else waits until it is. A read-only engine
+// prompts nothing, and waits until its owner has come so far. Errors: ctx's, ErrClosed, ErrPoisoned.
+func (e *Engine) WaitDurable(ctx context.Context, p Position) error {
+	if e.Durable() >= p {
+		return nil
+	}
+	if err := e.ledger.Wait(ctx, ledger.Visible, p); err != nil {
+		return fmt.Errorf("opossum: wait durable: %w", err)
+	}
+	if err := e.Sync(ctx); err != nil {
+		return err
+	}
+	if err := e.ledger.Wait(ctx, ledger.Durable, p); err != nil {
+		return fmt.Errorf("opossum: wait durable: %w", err)
+	}
+	return nil
+}
 
 // Materialized returns the highest checkpointed position: up to here every event is durably in its file.
 func (e *Engine) Materialized() Position { return e.ledger.Get(ledger.Materialized) }
@@ -379,7 +428,7 @@ func (e *Engine) cleanEnd() error {
 		return nil
 	}
 	syncErr := error(nil)
-	if e.opts.Flush.Relaxed() {
+	if e.flush.Relaxed() {
 		syncErr = e.log.Sync()
 	}
 	if err := errors.Join(syncErr, e.mat.Stop()); err != nil || e.poison.Load() != nil {

@@ -111,7 +111,7 @@ func TestConcurrentSyncsShareOne(t *testing.T) {
 		_, err = e.Append(t.Context(), []Event{{Type: "T"}}, nil)
 		require.NoError(t, err)
 		blocked.Store(true)
-		before := e.Metrics().Syncs
+		before := e.Metrics().Flushes.Count
 		const callers = 50
 		done := make(chan error, callers)
 		for range callers {
@@ -122,7 +122,7 @@ func TestConcurrentSyncsShareOne(t *testing.T) {
 		for range callers {
 			require.NoError(t, <-done)
 		}
-		require.LessOrEqual(t, e.Metrics().Syncs-before, uint64(2))
+		require.LessOrEqual(t, e.Metrics().Flushes.Count-before, uint64(2))
 		require.NoError(t, e.Close())
 	})
 }

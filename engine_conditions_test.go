@@ -376,7 +376,7 @@ func TestAnAppendWithoutAConditionIsNeverSentBack(t *testing.T) {
 func staging(t *testing.T, flush Flush) (e *Engine, v *valve) {
 	v = new(valve)
 	h := hooks{}
-	if flush.Relaxed() {
+	if flush == FlushDisabled {
 		h.wal.Write = v.write
 	} else {
 		h.wal.Fdatasync = v.fdatasync

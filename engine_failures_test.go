@@ -451,7 +451,7 @@ func TestHugeAppendsAreSplitIntoGroupsThatFitAFrame(t *testing.T) {
 		require.NoError(t, r.err)
 		require.EqualValues(t, i+2, r.p)
 	}
-	require.EqualValues(t, 3, e.Metrics().Groups)
+	require.EqualValues(t, 3, e.Metrics().Groups.Count)
 	for i, got := range readAll(t, e, ByTypes("Huge"), ReadOptions{}) {
 		require.Equal(t, []Tag{Tag(fmt.Sprint(i))}, got.Event.Tags)
 		require.Len(t, got.Event.Data, 7<<20)

@@ -42,7 +42,7 @@ func TestOneAppendMakesOneSync(t *testing.T) {
 	n := syncs()
 	require.Less(t, n, 64, "64 at once")
 	require.Positive(t, n)
-	require.EqualValues(t, 11+n, e.Metrics().Syncs)
+	require.EqualValues(t, 11+n, e.Metrics().Flushes.Count)
 }
 
 func TestAppendsThatWaitForASyncShareTheNextOne(t *testing.T) {
@@ -217,4 +217,74 @@ func TestCloseDoesNotDrainTheBacklogAndTheNextOpenGoesOnWithIt(t *testing.T) {
 	require.NotZero(t, e.Recovery().Replayed)
 	checkDense(t, e)
 	require.NoError(t, e.WaitMaterialized(ctxb, p))
+}
+
+var strategies = []Flush{FlushBatch, FlushImmediate, FlushPeriodic, FlushCount, FlushDisabled, FlushAuto}
+
+// Whatever the strategy: what is acknowledged is readable, WaitDurable and WhenDurable make it durable, Close does, and the next Open finds it.
+func TestEveryStrategyKeepsWhatItAcknowledged(t *testing.T) {
+	for _, f := range strategies {
+		t.Run(f.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			o := &Options{Flush: f, FlushInterval: MaxFlushInterval, FlushEvery: 1000}
+			e := openStore(t, dir, o, hooks{})
+			p := appendOK(t, e, nil, event("T", "a"), event("T"))
+			require.Equal(t, p, e.Head())
+			strict := f == FlushBatch || f == FlushImmediate || f == FlushAuto
+			require.Equal(t, strict, e.Durable() == p)
+			require.NoError(t, e.WaitDurable(ctxb, p))
+			require.Equal(t, p, e.Durable())
+			p, err := e.Append(ctxb, []Event{event("T")}, nil, WhenDurable())
+			require.NoError(t, err)
+			require.Equal(t, p, e.Durable())
+			p = appendOK(t, e, nil, event("T"))
+			m := e.Metrics()
+			require.Equal(t, strict, m.Durable == p)
+			want := f
+			if f == FlushAuto {
+				want = FlushBatch
+			}
+			require.Equal(t, want, m.Flush)
+			require.NoError(t, e.Close())
+			e = openStore(t, dir, o, hooks{})
+			require.Equal(t, "clean", e.Recovery().Outcome)
+			require.Equal(t, p, e.Durable())
+			require.Len(t, checkDense(t, e), 4)
+		})
+	}
+}
+
+// What a relaxed strategy has not synced, filing does not touch, be the backlog ever so large; what has to go on for appends to go on syncs by itself.
+func TestLagForcesASyncInEveryStrategy(t *testing.T) {
+	for _, f := range strategies {
+		t.Run(f.String(), func(t *testing.T) {
+			e := openStore(t, t.TempDir(), &Options{Flush: f, FlushInterval: MaxFlushInterval, FlushEvery: MaxFlushEvery, MaxLagEvents: 10}, hooks{})
+			for range 100 {
+				appendOK(t, e, nil, event("T"))
+			}
+			require.Positive(t, e.Materialized())
+			m := e.Metrics()
+			require.LessOrEqual(t, m.Materialized, m.Durable)
+			require.LessOrEqual(t, m.LagEvents, uint64(10))
+		})
+	}
+}
+
+func TestWaitDurableWaitsForWhatIsToCome(t *testing.T) {
+	e := newStore(t)
+	done := make(chan error, 1)
+	go func() { done <- e.WaitDurable(ctxb, 2) }()
+	appendOK(t, e, nil, event("T"))
+	require.Zero(t, e.Durable())
+	appendOK(t, e, nil, event("T"))
+	require.NoError(t, await(t, done))
+	require.EqualValues(t, 2, e.Durable())
+
+	ctx, cancel := context.WithCancel(ctxb)
+	go func() { done <- e.WaitDurable(ctx, 3) }()
+	cancel()
+	require.ErrorIs(t, await(t, done), context.Canceled)
+	go func() { done <- e.WaitDurable(ctxb, 3) }()
+	require.NoError(t, e.Close())
+	require.ErrorIs(t, await(t, done), ErrClosed)
 }

@@ -239,19 +239,6 @@ func TestAStoreOfANewerVersionIsRefusedUnharmed(t *testing.T) {
 	require.EqualValues(t, 2, appendOK(t, e, nil, event("T")))
 }
 
-func TestBadOptionsAreRefusedBeforeAnythingIsMade(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "store")
-	for field, o := range map[string]Options{
-		"Flush": {Flush: 7}, "MaxLagEvents": {MaxLagEvents: -1}, "MaxLagBytes": {MaxLagBytes: -5}, "MinFreeBytes": {MinFreeBytes: -2},
-	} {
-		_, err := Open(dir, &o)
-		require.ErrorIs(t, err, ErrInvalidOption)
-		require.ErrorContains(t, err, field)
-	}
-	_, err := os.Stat(dir)
-	require.ErrorIs(t, err, fs.ErrNotExist)
-}
-
 func TestStrangeButValidEventsComeBackIntact(t *testing.T) {
 	long := strings.Repeat("é", 65_535/2) + "x"
 	require.Len(t, long, 65_535)
@@ -356,7 +343,7 @@ func TestABatchOfAHundredThousandTinyEventsIsOneAppend(t *testing.T) {
 		events[i] = Event{Type: "T", Tags: []Tag{Tag(fmt.Sprint("mod:", i%1000))}}
 	}
 	require.EqualValues(t, n, appendOK(t, e, failIfMatch(AllEvents(), 0), events...))
-	require.EqualValues(t, 1, e.Metrics().Groups)
+	require.EqualValues(t, 1, e.Metrics().Groups.Count)
 	require.Len(t, readAll(t, e, ByTags("mod:7"), ReadOptions{}), n/1000)
 	require.NoError(t, e.Close())
 	e = openStore(t, dir, nil, hooks{})

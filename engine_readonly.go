@@ -42,7 +42,7 @@ func (e *Engine) openReadOnly() (err error) {
 	e.index, e.ledger = e.follow.Index(), e.follow.Ledger()
 	e.reads = query.New(query.Config{
 		Ledger: e.ledger, Index: e.index, Places: e.follow.Places(), Log: e.follow.Log(), Files: e.files,
-		Seed: wal.StoreID(e.disk.state.Store).Seed(), Failed: e.follow.Err,
+		Seed: wal.StoreID(e.disk.state.Store).Seed(), Failed: e.follow.Err, Trace: e.traceReads(),
 	})
 	filed, head := e.Materialized(), e.Head() // in this order: both may grow
 	e.report = RecoveryReport{

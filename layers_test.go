@@ -18,7 +18,7 @@ import (
 // layers is the house, from the ground up: a package imports only packages on earlier lines, never a sibling.
 // ARCHITECTURE.md draws the same picture.
 var layers = []string{
-	"dcb internal/step internal/testmount",
+	"dcb internal/histogram internal/step internal/testmount",
 	"internal/codec internal/segment internal/workload",
 	"wal ledger internal/index internal/eventfile",
 	"internal/sequencer internal/follower materializer query recovery",
@@ -129,19 +129,20 @@ func TestTheHouseNoticesArrowsThatPointUpOrSideways(t *testing.T) {
 // embedded are the modules that a program compiles when it embeds the engine. Each is a decision: a new one is argued
 // for in ARCHITECTURE.md, and heavy ones (plots, servers, rival stores) never join.
 var embedded = []string{
-	"github.com/bits-and-blooms/bitset", // of vellum
-	"github.com/blevesearch/mmap-go",    // of vellum
-	"github.com/blevesearch/vellum",     // the terms of an index segment
-	"github.com/cespare/xxhash/v2",      // checksums
-	"github.com/gofrs/flock",            // the directory's lock, on every platform
-	"github.com/google/uuid",            // event and store identities
-	"github.com/tidwall/gjson",          // of tidwall/wal
-	"github.com/tidwall/match",          // of tidwall/gjson
-	"github.com/tidwall/pretty",         // of tidwall/gjson
-	"github.com/tidwall/tinylru",        // of tidwall/wal
-	"github.com/tidwall/wal",            // the log's file
-	"golang.org/x/sync",                 // errgroup
-	"golang.org/x/sys",                  // fdatasync, syncfs, O_TMPFILE
+	"github.com/HdrHistogram/hdrhistogram-go", // flush times: quantiles that are exact at every magnitude
+	"github.com/bits-and-blooms/bitset",       // of vellum
+	"github.com/blevesearch/mmap-go",          // of vellum
+	"github.com/blevesearch/vellum",           // the terms of an index segment
+	"github.com/cespare/xxhash/v2",            // checksums
+	"github.com/gofrs/flock",                  // the directory's lock, on every platform
+	"github.com/google/uuid",                  // event and store identities
+	"github.com/tidwall/gjson",                // of tidwall/wal
+	"github.com/tidwall/match",                // of tidwall/gjson
+	"github.com/tidwall/pretty",               // of tidwall/gjson
+	"github.com/tidwall/tinylru",              // of tidwall/wal
+	"github.com/tidwall/wal",                  // the log's file
+	"golang.org/x/sync",                       // errgroup
+	"golang.org/x/sys",                        // fdatasync, syncfs, O_TMPFILE
 }
 
 func TestEmbeddersCompileOnlyWhatIsListed(t *testing.T) {

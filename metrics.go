@@ -3,27 +3,44 @@ package opossum
 import (
 	"time"
 
+	"opossum/internal/histogram"
 	"opossum/ledger"
 )
 
-// Metrics is a snapshot of what an engine has done since Open. The figures need not be of one instant.
+// Latencies are how long something took, each time.
+type Latencies = histogram.Snapshot[time.Duration]
+
+// Sizes are how large something was, each time.
+type Sizes = histogram.Snapshot[int64]
+
+// Metrics is a snapshot of what an engine has done since Open. The figures need not be of one instant. docs/metrics.md lists them with their names in
+// Prometheus; package opossum/metrics exports them.
 type Metrics struct {
 	// The numbers that divide history: Materialized <= Indexed <= Durable <= Visible <= Assigned.
 	Assigned, Visible, Durable, Indexed, Materialized Position
+
+	Flush     Flush         // the strategy in force: where Options say FlushAuto, what that came to
+	GroupWait time.Duration // and its group wait
 
 	Appends, Events, Bytes uint64 // committed; bytes as encoded in the log
 	Rejected               uint64 // appends whose condition failed
 	Repeated               uint64 // appends found to be written before, by the IDs of their events
 	Returned               uint64 // condition checks taken again because their snapshot was too old
 
-	Groups     uint64        // commits: one write, and by default one fsync, each
-	GroupMost  uint64        // appends in the largest
+	Groups     Sizes         // commits, by how many appends shared one: a write, and by default an fsync, each
 	CommitTime time.Duration // spent in writes and fsyncs, all groups together
-	Syncs      uint64        // fsyncs of the log
 	Stalled    time.Duration // for how long the commit in progress has not returned, 0 below a second
 
-	LagEvents, LagBytes uint64 // acknowledged and not yet checkpointed
-	Held                uint64 // appends that had to wait for filing at MaxLag
+	Flushes        Latencies // fsyncs of the log that succeeded, by how long they took
+	FlushedEvents  uint64    // made durable by them
+	FlushedBytes   uint64    // in the log, with the frames around the events
+	LastFlush      time.Time // when the last of them ended; zero: there was none
+	FlushFailures  uint64    // writes and fsyncs of the log that failed; the first one poisons
+	LastFlushError error     // the newest of them, nil: none failed
+
+	LagEvents, LagBytes uint64        // acknowledged and not yet checkpointed
+	LagTime             time.Duration // for how long the oldest of them has been acknowledged, up to 1 % too much; 0 if there is none
+	Held                uint64        // appends that had to wait for filing at MaxLag
 
 	RecentBytes  int64  // memory that the index of the newest events takes, about
 	Segments     int    // of the index, on the disk
@@ -38,6 +55,10 @@ type Metrics struct {
 	Rotations     uint64 // of the log
 	Trimmed       uint64 // generations deleted
 	FilingStalled bool   // an error of the file system holds up filing
+
+	// Events read by where their bodies were found. The log holds the newest, mostly in the page cache: it is the only cache there is, and its hits are LogReads.
+	LogReads, FileReads uint64
+	Subscriptions       int // whose events are being yielded or waited for
 
 	Poisoned bool // a write or sync failed: no append succeeds until the store is opened again
 	DiskFull bool // free space is below the floor
@@ -56,6 +77,8 @@ func (e *Engine) Metrics() Metrics {
 		RecentBytes: ix.RecentBytes, Segments: ix.Segments, SegmentBytes: ix.SegmentBytes,
 		Seals: ix.Seals, Merges: ix.Merges, Rebuilt: ix.Rebuilt,
 	}
+	r := e.reads.Stats()
+	m.LogReads, m.FileReads, m.Subscriptions = r.FromLog, r.FromFiles, r.Subscriptions
 	if e.follow != nil {
 		m.LagEvents = uint64(max(m.Visible, m.Materialized) - m.Materialized) // the latter was read later
 		_, m.Generations = e.follow.Log().Live()
@@ -64,8 +87,11 @@ func (e *Engine) Metrics() Metrics {
 	s, f, l := e.seq.Stats(), e.mat.Stats(), e.log.Stats()
 	m.Appends, m.Events, m.Bytes = s.Appends, s.Events, s.Bytes
 	m.Rejected, m.Repeated, m.Returned = s.Rejected, s.Repeated, s.Returned
-	m.Groups, m.GroupMost, m.CommitTime, m.Syncs = s.Groups, s.GroupMost, s.CommitTime, l.Syncs
-	m.LagEvents, m.LagBytes, m.Held = s.LagEvents, s.LagBytes, s.Held
+	m.Flush, m.GroupWait = e.strategy, e.flush.GroupWait
+	m.Groups, m.CommitTime = s.Groups, s.CommitTime
+	m.Flushes, m.FlushedEvents, m.FlushedBytes = l.Flushes, l.FlushedEvents, l.FlushedBytes
+	m.LastFlush, m.FlushFailures, m.LastFlushError = l.LastFlush, l.Failures, l.LastError
+	m.LagEvents, m.LagBytes, m.LagTime, m.Held = s.LagEvents, s.LagBytes, s.LagTime, s.Held
 	m.Files, m.Checkpoints, m.FilingStalled = f.Files, f.Checkpoints, f.Stalled
 	m.Generations, m.Rotations, m.Trimmed = l.Live, l.Rotations, f.Trimmed
 	m.Poisoned, m.DiskFull = e.poison.Load() != nil, s.DiskFull

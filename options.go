@@ -15,15 +15,35 @@ const (
 	DefaultMaxLagBytes  = 512 << 20
 	DefaultMinFreeBytes = 128 << 20
 	DefaultRecentBytes  = 64 << 20
+
+	DefaultFlushInterval = 100 * time.Millisecond
+	DefaultFlushEvery    = 10
 )
 
 // MinRecentBytes is the least that [Options].RecentBytes may be: a few events.
 const MinRecentBytes = 4096
 
+// Bounds of the options of flushing.
+const (
+	MinFlushInterval = time.Millisecond // less than most syncs take: FlushBatch is what such a user wants
+	MaxFlushInterval = time.Hour
+	MaxFlushEvery    = 1_000_000
+	MaxGroupWait     = time.Second
+)
+
 // Options of an engine. The zero value of each field is its default; nil Options are all defaults.
 type Options struct {
 	// Flush says when an append is acknowledged. Default: FlushBatch.
 	Flush Flush
+	// FlushInterval is how long an acknowledged event may be without a sync, in FlushPeriodic and FlushCount; others do not look at it.
+	// From MinFlushInterval to MaxFlushInterval; default DefaultFlushInterval.
+	FlushInterval time.Duration
+	// FlushEvery is how many acknowledged events may not be without a sync (fewer may), in FlushCount. From 1, which makes it FlushBatch, to MaxFlushEvery;
+	// default DefaultFlushEvery.
+	FlushEvery int
+	// GroupWait is how long a commit may wait for the appends of those who were answered with the commit before it, in FlushBatch and FlushAuto: where syncs are
+	// slow, larger groups are worth it. A lonely writer is never waited for. Up to MaxGroupWait; default none, or in FlushAuto what the storage asks for.
+	GroupWait time.Duration
 
 	// MaxLagEvents bounds how many events may be acknowledged and not yet filed and checkpointed; at the bound appends wait,
 	// in the order of their arrival. At least 1; default DefaultMaxLagEvents. The log and the memory that places in it cost
@@ -45,6 +65,8 @@ type Options struct {
 	// every 50 ms and when [Engine.Refresh] asks for it. Of the other options only RecentBytes and Logger have a meaning then.
 	ReadOnly bool
 
+	// Tracer is told of appends and reads. Default: none. Package opossum/tracing has one for OpenTelemetry.
+	Tracer Tracer
 	// Logger receives a line at each change of state: recovery, poison, stalled filing. Default: none.
 	Logger *slog.Logger
 	// Clock gives the time of events that have none. Default: time.Now.
@@ -57,8 +79,17 @@ func (o *Options) Validate() error {
 	bad := func(field string, value any, want string) {
 		errs = append(errs, fmt.Errorf("%w: %s is %v, want %s", ErrInvalidOption, field, value, want))
 	}
-	if o.Flush > FlushDisabled {
-		bad("Flush", o.Flush, "FlushBatch or FlushDisabled")
+	if !o.Flush.Valid() {
+		bad("Flush", o.Flush, "FlushBatch, FlushImmediate, FlushPeriodic, FlushCount, FlushDisabled or FlushAuto")
+	}
+	if o.FlushInterval != 0 && (o.FlushInterval < MinFlushInterval || o.FlushInterval > MaxFlushInterval) {
+		bad("FlushInterval", o.FlushInterval, fmt.Sprintf("from %v to %v, or 0 for the default", MinFlushInterval, MaxFlushInterval))
+	}
+	if o.FlushEvery < 0 || o.FlushEvery > MaxFlushEvery {
+		bad("FlushEvery", o.FlushEvery, fmt.Sprintf("from 1 to %d, or 0 for the default", MaxFlushEvery))
+	}
+	if o.GroupWait < 0 || o.GroupWait > MaxGroupWait {
+		bad("GroupWait", o.GroupWait, fmt.Sprintf("from 0 to %v", MaxGroupWait))
 	}
 	if o.MaxLagEvents < 0 {
 		bad("MaxLagEvents", o.MaxLagEvents, "at least 1, or 0 for the default")
@@ -81,6 +112,8 @@ func (o *Options) filled() Options {
 	if o != nil {
 		f = *o
 	}
+	setDefault(&f.FlushInterval, DefaultFlushInterval)
+	setDefault(&f.FlushEvery, DefaultFlushEvery)
 	setDefault(&f.MaxLagEvents, DefaultMaxLagEvents)
 	setDefault(&f.MaxLagBytes, DefaultMaxLagBytes)
 	setDefault(&f.MinFreeBytes, DefaultMinFreeBytes)

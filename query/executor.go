@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"opossum/dcb"
 	"opossum/internal/codec"
@@ -32,6 +33,8 @@ type Config struct {
 	Seed   uint64
 	// Failed, if set, returns why nothing may be read any more.
 	Failed func() error
+	// Trace, if set, is called when the events of a read, or of ReadLast, begin to be yielded, and what it returns when that ends.
+	Trace func(ctx context.Context, last bool) func(events int, err error)
 }
 
 // Executor runs reads and subscriptions. All methods are safe for concurrent use.
@@ -42,6 +45,10 @@ type Executor struct {
 	open struct {
 		sync.RWMutex
 		closed bool
+	}
+	stats struct {
+		fromLog, fromFiles atomic.Uint64
+		subscriptions      atomic.Int64
 	}
 }
 
@@ -70,6 +77,7 @@ func (x *Executor) ReadLast(ctx context.Context, q dcb.Query) (dcb.SequencedEven
 	if err != nil {
 		return dcb.SequencedEvent{}, err
 	}
+	v.last = true
 	for e, err := range v.All() {
 		return e, err
 	}
@@ -105,11 +113,13 @@ func (x *Executor) fetch(p dcb.Position) (dcb.SequencedEvent, error) {
 	}
 	e, err := x.fromLog(p)
 	if errors.Is(err, wal.ErrTrimmed) {
+		x.stats.fromFiles.Add(1)
 		return x.fromFile(p)
 	}
 	if err != nil {
 		return dcb.SequencedEvent{}, err
 	}
+	x.stats.fromLog.Add(1)
 	return dcb.SequencedEvent{Position: p, Event: e}, nil
 }
 
@@ -140,4 +150,17 @@ func (x *Executor) fromFile(p dcb.Position) (dcb.SequencedEvent, error) {
 		return dcb.SequencedEvent{}, &dcb.CorruptError{File: x.cfg.Files.Path(p), Reason: fmt.Sprintf("position %d: the file is missing", p)}
 	}
 	return e, err
+}
+
+// Stats counts since New.
+type Stats struct {
+	FromLog, FromFiles uint64 // events whose bodies were looked for there
+	Subscriptions      int    // whose events are being yielded or waited for
+}
+
+// Stats may be called at any time.
+func (x *Executor) Stats() Stats {
+	return Stats{
+		FromLog: x.stats.fromLog.Load(), FromFiles: x.stats.fromFiles.Load(), Subscriptions: int(x.stats.subscriptions.Load()),
+	}
 }

@@ -45,6 +45,8 @@ func (s *Subscription) All() iter.Seq2[dcb.SequencedEvent, error] {
 			yield(dcb.SequencedEvent{}, errUsed)
 			return
 		}
+		s.x.stats.subscriptions.Add(1)
+		defer s.x.stats.subscriptions.Add(-1)
 		for {
 			head := max(s.x.cfg.Ledger.Get(ledger.Visible), s.Position())
 			goOn, err := s.upTo(head, yield)

@@ -20,6 +20,7 @@ type View struct {
 	q    dcb.Query
 	o    dcb.ReadOptions
 	head dcb.Position
+	last bool // of ReadLast
 	used atomic.Bool
 }
 
@@ -35,14 +36,19 @@ func (v *View) All() iter.Seq2[dcb.SequencedEvent, error] {
 			yield(dcb.SequencedEvent{}, errUsed)
 			return
 		}
-		if err := v.each(yield); err != nil {
+		n, err := 0, error(nil)
+		if trace := v.x.cfg.Trace; trace != nil {
+			end := trace(v.ctx, v.last)
+			defer func() { end(n, err) }() // also when the body of the caller's loop panics
+		}
+		if err = v.each(&n, yield); err != nil {
 			yield(dcb.SequencedEvent{}, fmt.Errorf("opossum: read: %w", err))
 		}
 	}
 }
 
-// each yields the events until the caller has enough. It holds the segments that it reads until then.
-func (v *View) each(yield func(dcb.SequencedEvent, error) bool) error {
+// each yields the events until the caller has enough, and counts them in n. It holds the segments that it reads until then.
+func (v *View) each(n *int, yield func(dcb.SequencedEvent, error) bool) error {
 	upto := v.head
 	if v.o.Before > 0 {
 		upto = min(upto, v.o.Before-1)
@@ -52,7 +58,7 @@ func (v *View) each(yield func(dcb.SequencedEvent, error) bool) error {
 		return err
 	}
 	defer it.Close()
-	for n := 0; v.o.Limit == 0 || n < v.o.Limit; n++ {
+	for v.o.Limit == 0 || *n < v.o.Limit {
 		if err := v.ctx.Err(); err != nil {
 			return err
 		}
@@ -64,6 +70,7 @@ func (v *View) each(yield func(dcb.SequencedEvent, error) bool) error {
 		if err != nil {
 			return err
 		}
+		*n++
 		if !yield(e, nil) {
 			return nil
 		}

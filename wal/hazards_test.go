@@ -44,7 +44,7 @@ func TestWriteErrorIsFinal(t *testing.T) {
 			}
 			require.Equal(t, 4, writes)
 			require.EqualValues(t, 3, l.Durable())
-			require.EqualValues(t, 3, l.Stats().Syncs)
+			require.EqualValues(t, 3, l.Stats().Flushes.Count)
 			require.NoError(t, l.Close())
 			after, err := ReadAcked(dir, testID)
 			require.NoError(t, err)

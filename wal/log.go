@@ -78,7 +78,7 @@ type Log struct {
 	durable    atomic.Uint64
 	anchored   atomic.Uint64 // the newest generation whose link frame is durable; those before it can be trimmed
 	checkpoint atomic.Uint64 // newest, repeated in link frames
-	syncs      atomic.Uint64
+	flushes    flushes
 	rotations  atomic.Uint64
 
 	mu   sync.Mutex                    // for changes of gens
@@ -113,6 +113,7 @@ func Open(dir string, id StoreID, live []Segment, w Witness, lastNo uint64, opt 
 	}
 	l := &Log{dir: dir, id: id, opt: opt, next: w.Head + 1, syncedEnd: w.End, successor: make(chan *frameWriter, 1)}
 	l.prepareAt = opt.RotateBytes / 2
+	l.flushes.init()
 	l.durable.Store(uint64(w.Head))
 	l.anchored.Store(w.Gen)
 	if err := l.open(live, w, lastNo); err != nil {
@@ -182,6 +183,7 @@ func (l *Log) Append(first dcb.Position, count uint32, bodies [][]byte) (Place, 
 	p, err := l.append(first, count, bodies)
 	if err != nil {
 		l.broken = fmt.Errorf("wal: append: %w", err)
+		l.flushes.failed(l.broken)
 		return Place{}, l.broken
 	}
 	return p, nil
@@ -218,16 +220,18 @@ func (l *Log) Sync() error {
 	}
 	if err := l.sync(); err != nil {
 		l.broken = fmt.Errorf("wal: sync: %w", err)
+		l.flushes.failed(l.broken)
 	}
 	return l.broken
 }
 
 func (l *Log) sync() error {
 	end, last := l.w.end, l.next-1 // before the call: it covers no write that comes later
-	l.syncs.Add(1)
+	start := time.Now()
 	if err := l.opt.Fdatasync(l.w.file); err != nil {
 		return err
 	}
+	l.flushes.note(uint64(last)-l.durable.Load(), uint64(end-l.syncedEnd), start, time.Now())
 	l.syncedEnd = end
 	l.anchored.Store(l.w.generation.no)
 	l.durable.Store(uint64(last))
@@ -391,18 +395,6 @@ func (l *Log) Durable() dcb.Position { return dcb.Position(l.durable.Load()) }
 
 // FirstGeneration returns the number of the oldest live generation: places in older ones are trimmed.
 func (l *Log) FirstGeneration() uint64 { return (*l.gens.Load())[0].no }
-
-// Stats counts since Open.
-type Stats struct {
-	Syncs     uint64 // fdatasync calls for commit groups
-	Rotations uint64
-	Live      int // generations
-}
-
-// Stats returns the counters.
-func (l *Log) Stats() Stats {
-	return Stats{Syncs: l.syncs.Load(), Rotations: l.rotations.Load(), Live: len(*l.gens.Load())}
-}
 
 // Settled returns nil if everything written is durable, else why it is not. REQUIRES: no Append or Sync is running.
 func (l *Log) Settled() error {

@@ -27,7 +27,7 @@ func TestAppendSyncRead(t *testing.T) {
 		a, err := ReadAcked(dir, testID)
 		require.NoError(t, err)
 		require.Equal(t, p-1, a.Position, "written is not durable")
-		require.EqualValues(t, (p-1)/3, l.Stats().Syncs)
+		require.EqualValues(t, (p-1)/3, l.Stats().Flushes.Count)
 
 		require.NoError(t, l.Sync())
 		w := l.Witness()
@@ -35,7 +35,8 @@ func TestAppendSyncRead(t *testing.T) {
 		end = w.End
 		require.Equal(t, p+2, w.Head)
 		require.Equal(t, p+2, l.Durable())
-		require.Equal(t, Stats{Syncs: uint64(p+2) / 3, Live: 1}, l.Stats())
+		require.EqualValues(t, (p+2)/3, l.Stats().Flushes.Count)
+		require.Equal(t, 1, l.Stats().Live)
 		a, err = ReadAcked(dir, testID)
 		require.NoError(t, err)
 		require.Equal(t, Acked{Gen: 1, Offset: uint64(w.End), Position: w.Head}, a)
@@ -99,7 +100,7 @@ func TestSyncCounts(t *testing.T) {
 	}
 	require.Positive(t, l.Stats().Rotations)
 	require.Equal(t, 201, calls, "a rotation costs the appends no sync")
-	require.EqualValues(t, 201, l.Stats().Syncs)
+	require.EqualValues(t, 201, l.Stats().Flushes.Count)
 }
 
 func TestAppendRefusesWhatDoesNotFit(t *testing.T) {

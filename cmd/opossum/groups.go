@@ -15,7 +15,7 @@ type groupSizes struct {
 }
 
 func groupSizesOf(m opossum.Metrics) groupSizes {
-	return groupSizes{m.Groups, m.Syncs, float64(m.Appends) / float64(max(m.Groups, 1)), m.GroupMost}
+	return groupSizes{m.Groups.Count, m.Flushes.Count, float64(m.Groups.Sum) / float64(max(m.Groups.Count, 1)), uint64(m.Groups.Max)}
 }
 
 func (g groupSizes) text() string {

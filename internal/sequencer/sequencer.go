@@ -24,30 +24,6 @@ const windowEvents = 4096
 // starves.
 const patience = 3
 
-// Flush says when an append is acknowledged.
-type Flush uint8
-
-const (
-	// FlushBatch acknowledges after the sync that concurrent appends share. Nothing acknowledged is ever lost.
-	FlushBatch Flush = iota
-	// FlushDisabled acknowledges after the write; syncs happen only when something forces them (Sync, a rotation of the
-	// log, appends held back by lag, Close). For tests: a power cut loses what was not yet synced.
-	FlushDisabled
-)
-
-// Relaxed reports whether appends are acknowledged before they are durable.
-func (f Flush) Relaxed() bool { return f == FlushDisabled }
-
-func (f Flush) String() string {
-	switch f {
-	case FlushBatch:
-		return "batch"
-	case FlushDisabled:
-		return "disabled"
-	}
-	return fmt.Sprintf("Flush(%d)", uint8(f))
-}
-
 // Config is what a sequencer is built from. All fields without a remark are required.
 type Config struct {
 	Log    *wal.Log
@@ -55,7 +31,7 @@ type Config struct {
 	Index  *index.Index
 	Places *index.Places
 	Seed   uint64
-	Flush  Flush
+	Flush  FlushPolicy
 	Limits Limits
 	// Backlog is how many bytes of the log are not yet filed at the start.
 	Backlog uint64
@@ -92,18 +68,25 @@ type Sequencer struct {
 	wake chan struct{}
 	done chan struct{} // closed when the committer has ended
 
-	waiting   atomic.Int64 // appends staged and not yet taken by the committer
-	syncStart atomic.Int64 // unix nanoseconds at which the running write and sync began, 0: none
-	busy      atomic.Int64 // nanoseconds spent in writes and syncs
+	waiting   atomic.Int64  // appends staged and not yet taken by the committer
+	expected  atomic.Int64  // how many the committer waits for, 0: it does not
+	came      chan struct{} // has something when so many wait
+	syncStart atomic.Int64  // unix nanoseconds at which the running write and sync began, 0: none
+	busy      atomic.Int64  // nanoseconds spent in writes and syncs
 	stats     counters
+	ages      ages
+
+	unsynced time.Time // when the first event that is not synced was about to be written; the committer's
+	party    int64     // appends that waited or were about to be answered at the end of the last group; the committer's
 }
 
 // New starts a sequencer; Close ends it.
 func New(cfg Config) *Sequencer {
 	s := &Sequencer{
 		cfg:  cfg,
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), came: make(chan struct{}, 1),
 	}
+	s.stats.init()
 	s.gate.init(cfg)
 	s.mu.staged = cfg.Ledger.Get(ledger.Assigned)
 	go s.run()
@@ -111,8 +94,8 @@ func New(cfg Config) *Sequencer {
 }
 
 // Append appends the events atomically if cond allows, and returns the position of the last. The contract is that of the
-// engine's Append.
-func (s *Sequencer) Append(ctx context.Context, events []dcb.Event, cond *dcb.Condition) (dcb.Position, error) {
+// engine's Append; whenDurable is its option.
+func (s *Sequencer) Append(ctx context.Context, events []dcb.Event, cond *dcb.Condition, whenDurable bool) (dcb.Position, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("opossum: append: not written: %w", err)
 	}
@@ -121,10 +104,30 @@ func (s *Sequencer) Append(ctx context.Context, events []dcb.Event, cond *dcb.Co
 		return 0, fmt.Errorf("opossum: append: %w", err)
 	}
 	p, err := s.append(ctx, b)
+	if whenDurable {
+		if syncErr := s.settle(ctx, p, err); syncErr != nil {
+			p, err = 0, syncErr
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("opossum: append: %w", err)
 	}
 	return p, nil
+}
+
+// settle makes durable what the answer to an append rests on: its own events at p, or those that its condition failed for.
+func (s *Sequencer) settle(ctx context.Context, p dcb.Position, answer error) error {
+	var failed *dcb.ConditionFailedError
+	if errors.As(answer, &failed) {
+		return s.syncTo(ctx, failed.Position)
+	}
+	if answer != nil {
+		return nil
+	}
+	if err := s.syncTo(ctx, p); err != nil {
+		return fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
+	}
+	return nil
 }
 
 func (s *Sequencer) append(ctx context.Context, b *batch) (dcb.Position, error) {
@@ -240,7 +243,9 @@ func (s *Sequencer) stage(ctx context.Context, b *batch, v *index.View, h0 dcb.P
 	s.gate.staged(b)
 	s.cfg.Ledger.Advance(ledger.Assigned, s.mu.staged)
 	g := s.join(b, first)
-	s.waiting.Add(1)
+	if s.waiting.Add(1) == s.expected.Load() {
+		tell(s.came)
+	}
 	if s.mu.idle {
 		s.mu.idle = false
 		s.wake <- struct{}{} // has room: the committer was asleep, and only one caller finds it so
@@ -251,10 +256,10 @@ func (s *Sequencer) stage(ctx context.Context, b *batch, v *index.View, h0 dcb.P
 	return attempt{outcome: staged, group: g, last: s.mu.staged}, nil
 }
 
-// join puts the batch into the last open group, or a new one if it would not fit into one frame. REQUIRES: s.mu is held.
+// join puts the batch into the last open group, or a new one if it would not fit into one frame or is to be alone. REQUIRES: s.mu is held.
 func (s *Sequencer) join(b *batch, first dcb.Position) *group {
 	if n := len(s.mu.groups); n > 0 {
-		if g := s.mu.groups[n-1]; !g.syncOnly && g.bytes+len(b.body) <= wal.MaxBodyBytes {
+		if g := s.mu.groups[n-1]; !g.syncOnly && !s.cfg.Flush.Alone && g.bytes+len(b.body) <= wal.MaxBodyBytes {
 			g.add(b)
 			return g
 		}
@@ -303,7 +308,10 @@ func (s *Sequencer) rejected(ctx context.Context, b *batch, c dcb.ConditionFaile
 
 // Sync returns when everything that was acknowledged before the call is durable.
 func (s *Sequencer) Sync(ctx context.Context) error {
-	return s.syncTo(ctx, s.cfg.Ledger.Get(ledger.Visible))
+	if err := s.syncTo(ctx, s.cfg.Ledger.Get(ledger.Visible)); err != nil {
+		return fmt.Errorf("opossum: sync: %w", err)
+	}
+	return nil
 }
 
 // syncForFiling makes durable what an append waits for that is held back by lag: only what is durable is filed. What
@@ -329,10 +337,7 @@ func (s *Sequencer) syncTo(ctx context.Context, goal dcb.Position) error {
 		}
 	}
 	s.mu.Unlock()
-	if err := s.cfg.Ledger.Wait(ctx, ledger.Durable, goal); err != nil {
-		return fmt.Errorf("opossum: sync: %w", err)
-	}
-	return nil
+	return s.cfg.Ledger.Wait(ctx, ledger.Durable, goal)
 }
 
 func (s *Sequencer) ended() error {
@@ -350,6 +355,7 @@ func (s *Sequencer) Close() {
 		s.wake <- struct{}{}
 	}
 	s.mu.Unlock()
+	tell(s.came) // nobody comes any more
 	s.gate.release(dcb.ErrClosed)
 	<-s.done
 }
@@ -384,12 +390,18 @@ func (s *Sequencer) run() {
 			s.Poison(err)
 			g.err = fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
 		}
+		s.party = s.waiting.Load() + int64(len(g.bodies)) // before anyone comes back and is counted twice
 		close(g.done)
 		s.gate.committed(g.bytes, time.Now())
 	}
 }
 
-// commit writes a group, syncs it, and publishes it. After an error no later group is written: the log refuses.
+// commit writes a group, syncs it, and publishes it; a relaxed policy publishes most groups before a sync. After an error no later group is written: the log
+// refuses.
+//
+// The committer syncs itself, in relaxed policies too: while it does, nothing is acknowledged, so a slow disk stretches no window in which acknowledged
+// events can be lost. (A sync in the background would let appends go on meanwhile, and then needs a bound on how far; that bound is what Every and
+// Interval are.)
 func (s *Sequencer) commit(g *group) error {
 	start := time.Now()
 	s.syncStart.Store(start.UnixNano())
@@ -410,54 +422,125 @@ func (s *Sequencer) commit(g *group) error {
 	if err != nil {
 		return err
 	}
-	if !s.cfg.Flush.Relaxed() || s.Held() {
+	last := g.first + dcb.Position(g.count) - 1
+	if s.cfg.Log.Durable() == g.first-1 {
+		s.unsynced = start
+	}
+	age := time.Duration(0)
+	if s.cfg.Flush.Relaxed() { // who syncs each group need not look at the clock
+		age = time.Since(s.unsynced)
+	}
+	if s.cfg.Flush.due(uint64(last-s.cfg.Log.Durable()), age) || s.Held() {
 		if err := s.cfg.Log.Sync(); err != nil {
 			return err
 		}
 	}
 	g.setPlaces(s.cfg.Places, at)
-	last := g.first + dcb.Position(g.count) - 1
 	s.cfg.Ledger.Advance(ledger.Visible, last)
 	s.cfg.Ledger.Advance(ledger.Durable, s.cfg.Log.Durable())
-	s.stats.committed(g, time.Since(start))
+	now := time.Now()
+	s.stats.committed(g, now.Sub(start))
+	s.ages.note(last, s.cfg.Ledger.Get(ledger.Materialized), now)
 	return nil
 }
 
-// take returns the oldest group, waiting for one; nil when the sequencer has ended and nothing is left.
+// take returns the oldest group, waiting for one; nil when the sequencer has ended and nothing is left. If what is written must be synced before one
+// comes, it returns a group that only asks for that.
 func (s *Sequencer) take() *group {
 	s.gather()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for len(s.mu.groups) == 0 {
 		if s.mu.ended != nil {
-			s.mu.Unlock()
 			return nil
 		}
 		s.mu.idle = true
 		s.mu.Unlock()
-		<-s.wake
+		woken := s.sleep()
 		s.mu.Lock()
+		if woken {
+			continue
+		}
+		if !s.mu.idle { // somebody was about to wake it
+			<-s.wake
+			continue
+		}
+		s.mu.idle = false
+		return &group{syncOnly: true, done: make(chan struct{})}
 	}
 	g := s.mu.groups[0]
 	s.waiting.Add(-int64(len(g.bodies)))
 	s.mu.groups[0] = nil
 	s.mu.groups = s.mu.groups[1:]
-	s.mu.Unlock()
 	return g
+}
+
+// sleep returns true when the committer was woken, false when what is written has to be synced.
+func (s *Sequencer) sleep() (woken bool) {
+	if s.cfg.Flush.Interval == never || s.cfg.Log.Durable() == s.cfg.Ledger.Get(ledger.Visible) {
+		<-s.wake
+		return true
+	}
+	timer := time.NewTimer(s.cfg.Flush.Interval - time.Since(s.unsynced))
+	defer timer.Stop()
+	select {
+	case <-s.wake:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // gather lets the callers that were just answered come back with their next append before the next group is taken.
 //
-// There is no timer in it. Taking at once what has queued up makes groups of half the writers, because the other half is
+// There is no timer in it, unless the policy has a group wait. Taking at once what has queued up makes groups of half the writers, because the other half is
 // only now waking up; yielding the processor lets them stage first. It stops when a group is large enough that a larger
 // one gains less by a saved sync than it loses by leaving the disk idle meanwhile. For a lonely writer it costs nothing:
 // nobody else is there to run. (Waiting for as many as the last group had, or with a patience that adapts to who comes back,
 // measured no better.)
 func (s *Sequencer) gather() {
+	if s.cfg.Flush.Alone {
+		return
+	}
 	for range gatherYields {
 		if s.waiting.Load() >= gatherEnough {
 			return
 		}
 		runtime.Gosched()
+	}
+	if s.cfg.Flush.GroupWait > 0 {
+		s.wait(s.cfg.Flush.GroupWait)
+	}
+}
+
+// wait waits until those who were answered with the group before have come back, at most for d. Where a sync takes ten times as long, those who come
+// too late for a group wait for a whole sync more, and two halves take turns for ever. A lonely writer is not waited for: nobody would share his sync.
+func (s *Sequencer) wait(d time.Duration) {
+	if s.party < 2 || s.cfg.Flush.Relaxed() {
+		return
+	}
+	select {
+	case <-s.came: // of a wait before, which was over by then
+	default:
+	}
+	s.expected.Store(s.party)
+	defer s.expected.Store(0)
+	if s.waiting.Load() >= s.party || s.ended() != nil {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.came:
+	case <-timer.C:
+	}
+}
+
+// tell puts something into a channel that has room for one.
+func tell(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

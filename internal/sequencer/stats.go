@@ -3,37 +3,46 @@ package sequencer
 import (
 	"sync/atomic"
 	"time"
+
+	"opossum/internal/histogram"
+	"opossum/ledger"
 )
 
 // counters are written by the committer and by callers, and read at any time.
 type counters struct {
 	appends, events, bytes atomic.Uint64
-	groups, groupMost      atomic.Uint64
+	groups                 *histogram.Histogram[int64]
 	commitNanos            atomic.Uint64
 	rejected, repeated     atomic.Uint64
 	returned               atomic.Uint64
 }
 
+// groupMost is beyond any group there is: an append has 20 bytes at least, a frame 16 MiB.
+const groupMost = 1 << 20
+
+func (c *counters) init() {
+	c.groups = histogram.New[int64](1, groupMost, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+}
+
 func (c *counters) committed(g *group, took time.Duration) {
-	n := uint64(len(g.bodies))
-	c.appends.Add(n)
+	c.appends.Add(uint64(len(g.bodies)))
 	c.events.Add(uint64(g.count))
 	c.bytes.Add(uint64(g.bytes))
-	c.groups.Add(1)
-	c.groupMost.Store(max(c.groupMost.Load(), n)) // only the committer writes it
+	c.groups.Record(int64(len(g.bodies)))
 	c.commitNanos.Add(uint64(took))
 }
 
 // Stats is a snapshot of what the sequencer counted since it started.
 type Stats struct {
-	Appends, Events, Bytes uint64        // committed
-	Groups, GroupMost      uint64        // commits, and appends of the largest
-	CommitTime             time.Duration // in writes and syncs, all groups together
-	Rejected               uint64        // by a condition
-	Repeated               uint64        // found to be written before, by their IDs
-	Returned               uint64        // sent back for a newer snapshot
-	Held                   uint64        // made to wait by the lag limit
+	Appends, Events, Bytes uint64                    // committed
+	Groups                 histogram.Snapshot[int64] // commits, by how many appends shared one
+	CommitTime             time.Duration             // in writes and syncs, all groups together
+	Rejected               uint64                    // by a condition
+	Repeated               uint64                    // found to be written before, by their IDs
+	Returned               uint64                    // sent back for a newer snapshot
+	Held                   uint64                    // made to wait by the lag limit
 	LagEvents, LagBytes    uint64
+	LagTime                time.Duration // for how long the oldest event that is not checkpointed has been visible
 	DiskFull               bool
 }
 
@@ -43,11 +52,12 @@ func (s *Sequencer) Stats() Stats {
 	c := &s.stats
 	return Stats{
 		Appends: c.appends.Load(), Events: c.events.Load(), Bytes: c.bytes.Load(),
-		Groups: c.groups.Load(), GroupMost: c.groupMost.Load(),
+		Groups:     c.groups.Snapshot(),
 		CommitTime: time.Duration(c.commitNanos.Load()),
 		Rejected:   c.rejected.Load(), Repeated: c.repeated.Load(), Returned: c.returned.Load(),
 		Held:      s.gate.holds.Load(),
 		LagEvents: s.gate.lagEvents(), LagBytes: s.gate.lagBytes.Load(),
+		LagTime:  s.ages.of(s.cfg.Ledger.Get(ledger.Materialized), time.Now()),
 		DiskFull: s.gate.full.Load() || s.gate.blocked.Load(),
 	}
 }
