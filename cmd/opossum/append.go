@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 
 func newAppend(a *app) *cobra.Command {
 	var f appendFlags
+	var engine *engineFlags
 	cmd := &cobra.Command{
 		Use:   "append [FILE...]",
 		Short: "Append events, one JSON object a line",
@@ -28,7 +30,8 @@ Only type is required. Instead of data, dataText takes a text and dataBase64 bin
 checksum, which read and event files add, are ignored; any other member is an error. Empty lines are skipped.
 
 Each event is appended on its own, in order; with --batch all of them become one append, which is there wholly or not at
-all (at most 16 MiB). The position of each event is printed as soon as the event is durable; with --json, one object
+all (at most 16 MiB). The position of each event is printed as soon as the event is acknowledged, which is when it is durable unless
+--flush says otherwise; with --json, one object
 for each append with the position of its last event and the number of its events.
 
 A condition is checked atomically with the append, which has to be one: a single event, or --batch. --fail-if-match looks
@@ -49,12 +52,13 @@ The first bad line ends the command. The error names the line and what was appen
 			if err := f.check(cmd.Flags()); err != nil {
 				return err
 			}
-			return a.withOwnStore(cmd, func(ctx context.Context, e *opossum.Engine) error {
+			return a.withOwnStore(cmd, engine, func(ctx context.Context, e *opossum.Engine) error {
 				p := &appender{ctx: ctx, engine: e, flags: &f, out: cmd.OutOrStdout(), json: a.json}
 				return p.explained(p.run(readEvents(ctx, files, cmd.InOrStdin())))
 			})
 		},
 	}
+	engine = addEngineFlags(cmd, slog.LevelWarn)
 	flags := cmd.Flags()
 	flags.BoolVar(&f.batch, "batch", false, "append all events as one: wholly or not at all")
 	flags.Uint64Var(&f.after, "after", 0, "--fail-if-match looks at events after this position")

@@ -26,6 +26,7 @@ const demoDir = "demo-data"
 
 func newDemo(a *app) *cobra.Command {
 	var events, writers int
+	var engine *engineFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a course enrolment under load, kill it, and prove that nothing was lost",
@@ -48,11 +49,14 @@ empty is left alone.`,
 			if writers < 1 || writers > maxWriters {
 				return usagef("--writers %d: from 1 to %d are possible", writers, maxWriters)
 			}
+			if err := engine.check(); err != nil {
+				return err
+			}
 			dir, err := a.storeDir()
 			if err != nil {
 				dir = demoDir
 			}
-			d := &demo{dir: filepath.Clean(dir), events: events, writers: writers,
+			d := &demo{dir: filepath.Clean(dir), events: events, writers: writers, engine: engine,
 				json: a.json, out: bufio.NewWriter(cmd.OutOrStdout()), stderr: cmd.ErrOrStderr()}
 			err = d.run(cmd.Context())
 			if cmd.Context().Err() != nil {
@@ -61,6 +65,7 @@ empty is left alone.`,
 			return err
 		},
 	}
+	engine = addEngineFlags(cmd, demoLogLevel)
 	cmd.Flags().IntVar(&events, "events", 50_000, "appends of the load")
 	cmd.Flags().IntVar(&writers, "writers", 64, "concurrent writers")
 	return cmd
@@ -70,6 +75,7 @@ empty is left alone.`,
 type demo struct {
 	dir             string
 	events, writers int
+	engine          *engineFlags
 	json            bool
 	out             *bufio.Writer // keeps the first error until the end
 	stderr          io.Writer
@@ -115,7 +121,7 @@ func (d *demo) say(text string) {
 
 // load runs one term in this process and waits until all of it is filed.
 func (d *demo) load(ctx context.Context) (err error) {
-	e, err := openStore(d.dir, d.stderr, demoLogLevel)
+	e, err := d.engine.open(d.dir, d.stderr)
 	if err != nil {
 		return err
 	}
@@ -186,7 +192,7 @@ func (r *loadReport) set(l *load, t loadTimes) {
 func (d *demo) kill(ctx context.Context) error {
 	term := max(d.events/4, minEvents)
 	killAfter := term/4 + rand.IntN(term/2)
-	child, err := childCommand(d.dir, term, d.writers)
+	child, err := childCommand(d.dir, term, d.writers, d.engine.args())
 	if err != nil {
 		return err
 	}
@@ -197,7 +203,7 @@ func (d *demo) kill(ctx context.Context) error {
 
 // recover opens the store that the child left behind, and compares.
 func (d *demo) recover(ctx context.Context) (err error) {
-	e, err := openStore(d.dir, d.stderr, demoLogLevel)
+	e, err := d.engine.open(d.dir, d.stderr)
 	if err != nil {
 		return err
 	}

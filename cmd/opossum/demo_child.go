@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"sync"
 
@@ -18,6 +19,7 @@ const demoChildName = "demo-child"
 
 func newDemoChild(a *app) *cobra.Command {
 	var events, writers int
+	var engine *engineFlags
 	cmd := &cobra.Command{
 		Use:    demoChildName,
 		Short:  "Run the demo's load until killed",
@@ -28,11 +30,12 @@ leaves it behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			go dieWith(cmd.InOrStdin())
-			return a.withOwnStore(cmd, func(ctx context.Context, e *opossum.Engine) error {
+			return a.withOwnStore(cmd, engine, func(ctx context.Context, e *opossum.Engine) error {
 				return runTerms(ctx, e, events, writers, cmd.OutOrStdout())
 			})
 		},
 	}
+	engine = addEngineFlags(cmd, slog.LevelWarn)
 	cmd.Flags().IntVar(&events, "events", minEvents, "appends of one term")
 	cmd.Flags().IntVar(&writers, "writers", 1, "concurrent writers")
 	return cmd

@@ -91,12 +91,13 @@ func collect(reports io.Reader, w *witness, each func(n int) error) (n int, err 
 }
 
 // childCommand is this program as the process to be killed.
-func childCommand(dir string, events, writers int) (*exec.Cmd, error) {
+func childCommand(dir string, events, writers int, more []string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, demoChildName, "--dir", dir, "--events", strconv.Itoa(events), "--writers", strconv.Itoa(writers))
+	args := []string{demoChildName, "--dir", dir, "--events", strconv.Itoa(events), "--writers", strconv.Itoa(writers)}
+	cmd := exec.Command(self, append(args, more...)...)
 	cmd.Args[0] = os.Args[0] // the name that this program was started by, not that of the file that it is in
 	return cmd, nil
 }

@@ -49,7 +49,7 @@ func clearDemo(dir string, stderr io.Writer) error {
 
 // requireUnowned refuses a store that a process owns. Any other trouble with it ends with its deletion.
 func requireUnowned(dir string, stderr io.Writer) error {
-	e, err := openStore(dir, stderr, demoLogLevel)
+	e, err := opossum.Open(dir, &opossum.Options{Logger: logTo(stderr, demoLogLevel)})
 	if errors.Is(err, opossum.ErrLocked) {
 		return err
 	}

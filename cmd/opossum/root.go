@@ -86,12 +86,15 @@ func (a *app) existingStore() (string, error) {
 }
 
 // withOwnStore owns the store while f runs. It is created if it does not exist.
-func (a *app) withOwnStore(cmd *cobra.Command, f func(context.Context, *opossum.Engine) error) error {
+func (a *app) withOwnStore(cmd *cobra.Command, engine *engineFlags, f func(context.Context, *opossum.Engine) error) error {
+	if err := engine.check(); err != nil {
+		return err
+	}
 	dir, err := a.storeDir()
 	if err != nil {
 		return err
 	}
-	e, err := openStore(dir, cmd.ErrOrStderr(), slog.LevelWarn)
+	e, err := engine.open(dir, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -122,11 +125,7 @@ func use(ctx context.Context, e *opossum.Engine, f func(context.Context, *opossu
 	return f(ctx, e)
 }
 
-// openStore owns dir with the engine's defaults; what the engine has to say from level on goes to stderr.
-func openStore(dir string, stderr io.Writer, level slog.Level) (*opossum.Engine, error) {
-	return opossum.Open(dir, &opossum.Options{Logger: logTo(stderr, level)})
-}
-
+// logTo returns what prints what an engine says from level on.
 func logTo(stderr io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 }
