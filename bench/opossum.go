@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 
 	"opossum"
 )
@@ -30,13 +31,29 @@ func uniqueTag(events []opossum.Event) opossum.Query { return opossum.ByTags(eve
 
 // Opossum is the engine with default options: conditions can be checked, events are filed in the background.
 func Opossum(guard Guard) Way {
-	return Way{"opossum", "opossum, " + guard.What, func(dir string) (Target, error) {
-		e, err := opossum.Open(dir, nil)
-		if err != nil {
-			return nil, err
-		}
-		return &engine{e, guard}, nil
+	return Way{"opossum", "opossum, " + guard.What, func(dir string) (Target, error) { return openEngine(dir, nil, guard) }}
+}
+
+// OpossumFlushing is the engine with a flush strategy, and default options else. Relaxed ones are measured for what they acknowledge, which is not durable yet.
+func OpossumFlushing(flush opossum.Flush) Way {
+	what := "opossum, " + flush.String()
+	switch flush {
+	case opossum.FlushPeriodic:
+		what += fmt.Sprintf(", every %v", opossum.DefaultFlushInterval)
+	case opossum.FlushCount:
+		what += fmt.Sprintf(", every %d events", opossum.DefaultFlushEvery)
+	}
+	return Way{"opossum-" + flush.String(), what, func(dir string) (Target, error) {
+		return openEngine(dir, &opossum.Options{Flush: flush}, Unconditional)
 	}}
+}
+
+func openEngine(dir string, o *opossum.Options, guard Guard) (Target, error) {
+	e, err := opossum.Open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	return &engine{e, guard}, nil
 }
 
 type engine struct {

@@ -45,6 +45,9 @@ func TestEachWayStoresWhatItIsGiven(t *testing.T) {
 			ways[i] = BareLog(Adaptive, rotate)
 		}
 	}
+	for f := opossum.FlushBatch; f.Valid(); f++ {
+		ways = append(ways, OpossumFlushing(f))
+	}
 	for _, way := range ways {
 		for _, load := range []struct{ writers, events, perAppend int }{{1, 10, 1}, {16, 100, 7}} {
 			t.Run(fmt.Sprintf("%s/%d writers", way.Name, load.writers), func(t *testing.T) {
@@ -63,7 +66,11 @@ func TestEachWayStoresWhatItIsGiven(t *testing.T) {
 				}
 				require.NoError(t, target.Close())
 
-				stored := readers[way.Name](t, dir)
+				read, known := readers[way.Name]
+				if !known { // a strategy
+					read = readOpossum
+				}
+				stored := read(t, dir)
 				require.Len(t, stored, 2*load.events)
 				requireGenuine(t, stored, load.writers)
 			})

@@ -3,14 +3,27 @@ package main
 import (
 	"fmt"
 
+	"opossum"
 	"opossum/bench"
 )
 
 // fiveRows measures what it costs to make the same events durable in five ways, and the ceiling beside them.
 func (l *lab) fiveRows() error {
-	shapes := []shape{{1, 1}, {1, 100}, {64, 1}, {64, 100}}
-	ways := append(bench.Ways(), ceiling)
-	rates := table{title: "Durable events per second: median (lowest-highest round)", head: []string{"way"}}
+	return l.compare("Durable events per second", []shape{{1, 1}, {1, 100}, {64, 1}, {64, 100}}, append(bench.Ways(), ceiling))
+}
+
+// strategies measures what each flush strategy acknowledges, beside the bare file and the original's way.
+func (l *lab) strategies() error {
+	ways := []bench.Way{bench.FilePerEvent(), bench.BareFile()}
+	for _, f := range []opossum.Flush{opossum.FlushImmediate, opossum.FlushBatch, opossum.FlushAuto, opossum.FlushCount, opossum.FlushPeriodic, opossum.FlushDisabled} {
+		ways = append(ways, bench.OpossumFlushing(f))
+	}
+	return l.compare("Acknowledged events per second", []shape{{1, 1}, {1, 10}, {16, 1}, {16, 10}, {64, 1}, {64, 10}}, ways)
+}
+
+// compare measures ways side by side, in each shape of load.
+func (l *lab) compare(what string, shapes []shape, ways []bench.Way) error {
+	rates := table{title: what + ": median (lowest-highest round)", head: []string{"way"}}
 	latencies := table{title: "Latency of an append: p50 / p99 / max", head: []string{"way"}}
 	for _, w := range ways {
 		rates.rows = append(rates.rows, []string{w.What})

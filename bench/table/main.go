@@ -3,6 +3,7 @@
 //	go run ./bench/table                 the five-row table: what durability costs
 //	go run ./bench/table --floors        appends beside the bare log, conditions, batches, filing
 //	go run ./bench/table --tuning        how the bare log was tuned
+//	go run ./bench/table --strategies    flush strategies beside the bare file
 //	go run ./bench/table --reads         reads beside a scan and a map in memory
 package main
 
@@ -45,12 +46,13 @@ type report struct {
 
 // settings are the arguments of one call.
 type settings struct {
-	dir                   string
-	rounds                int
-	seconds               float64
-	quick                 bool
-	floors, tuning, reads bool // the kind of table; none: the five rows
-	markdown, asJSON      bool
+	dir               string
+	rounds            int
+	seconds           float64
+	quick             bool
+	floors, tuning    bool // the kind of table; none: the five rows
+	strategies, reads bool
+	markdown, asJSON  bool
 }
 
 func parse(args []string, out io.Writer) (s settings, err error) {
@@ -62,6 +64,7 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 	flags.BoolVar(&s.quick, "quick", false, "one round of 0.2 s per cell or less: does it work at all?")
 	flags.BoolVar(&s.floors, "floors", false, "measure appends against the floors of speed")
 	flags.BoolVar(&s.tuning, "tuning", false, "measure variants of the bare log")
+	flags.BoolVar(&s.strategies, "strategies", false, "measure flush strategies beside the bare file")
 	flags.BoolVar(&s.reads, "reads", false, "measure reads and opening beside a scan and a map in memory")
 	flags.BoolVar(&s.markdown, "markdown", false, "print Markdown")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON, with every round")
@@ -72,7 +75,7 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 		s.rounds, s.seconds = 1, 0.2
 	}
 	kinds := 0
-	for _, chosen := range []bool{s.floors, s.tuning, s.reads} {
+	for _, chosen := range []bool{s.floors, s.tuning, s.strategies, s.reads} {
 		if chosen {
 			kinds++
 		}
@@ -98,6 +101,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		measure = l.floors
 	case s.tuning:
 		measure = l.tuning
+	case s.strategies:
+		measure = l.strategies
 	case s.reads:
 		measure = l.reads
 	}

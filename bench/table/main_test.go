@@ -16,7 +16,7 @@ import (
 )
 
 func TestBadArgumentsAreRefused(t *testing.T) {
-	for _, args := range []string{"--rounds 0", "--seconds 0", "--floors --tuning", "--reads --floors", "extra", "--nonsense"} {
+	for _, args := range []string{"--rounds 0", "--seconds 0", "--floors --tuning", "--reads --floors", "--strategies --reads", "extra", "--nonsense"} {
 		dir := filepath.Join(t.TempDir(), "data")
 		err := run(t.Context(), append(strings.Fields(args), "--dir", dir), io.Discard, io.Discard)
 		require.Error(t, err, args)
