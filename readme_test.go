@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// block returns the lines of the fenced block that follows the marker in README.md.
-func block(t *testing.T, marker string) []string {
-	text, err := os.ReadFile("README.md")
+// block returns the lines of the fenced block that follows the marker in a page.
+func block(t *testing.T, page, marker string) []string {
+	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	_, rest, ok := strings.Cut(string(text), "<!-- "+marker)
-	require.True(t, ok, "README.md has no %q", marker)
+	require.True(t, ok, "%s has no %q", page, marker)
 	_, rest, ok = strings.Cut(rest, "```")
 	require.True(t, ok)
 	_, rest, _ = strings.Cut(rest, "\n") // the language
@@ -24,16 +24,22 @@ func block(t *testing.T, marker string) []string {
 	return strings.Split(strings.TrimSpace(body), "\n")
 }
 
-func TestReadmeExamplesAreTheTestedOnes(t *testing.T) {
-	source, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
-	for marker, name := range map[string]string{"README example": "Example", "README reader": "ExampleOpen_readOnly"} {
-		_, example, ok := strings.Cut(string(source), "func "+name+"() {")
+func TestExamplesInPagesAreTheTestedOnes(t *testing.T) {
+	for _, c := range []struct{ page, marker, file, name string }{
+		{"README.md", "README example", "example_test.go", "Example"},
+		{"README.md", "README reader", "example_test.go", "ExampleOpen_readOnly"},
+		{"docs/flush.md", "recipe production", "example_flush_test.go", "ExampleFlush_production"},
+		{"docs/flush.md", "recipe tests", "example_flush_test.go", "ExampleFlush_tests"},
+		{"docs/flush.md", "recipe staging", "example_flush_test.go", "ExampleFlush_staging"},
+	} {
+		source, err := os.ReadFile(c.file)
+		require.NoError(t, err)
+		_, example, ok := strings.Cut(string(source), "func "+c.name+"() {")
 		require.True(t, ok)
 		example, _, _ = strings.Cut(example, "// Output:")
-		for _, line := range block(t, marker) {
+		for _, line := range block(t, c.page, c.marker) {
 			i := strings.Index(example, strings.TrimSpace(line))
-			require.GreaterOrEqual(t, i, 0, "not in %s, or not in this order: %s", name, line)
+			require.GreaterOrEqual(t, i, 0, "not in %s, or not in this order: %s", c.name, line)
 			example = example[i:]
 		}
 	}
@@ -70,7 +76,7 @@ func TestReadmeLinesEmbedAClone(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(app, "main.go"), []byte(embedder), 0o644))
 	run("go", "mod", "init", "example.org/app")
-	for _, line := range block(t, "README embedding") {
+	for _, line := range block(t, "README.md", "README embedding") {
 		run(strings.Fields(strings.ReplaceAll(line, "../opossum", clone))...)
 	}
 	require.Equal(t, "0 <nil>\n", run("go", "run", "."))
