@@ -4,7 +4,7 @@ GO         ?= go
 FUZZTIME   ?= 20s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TOOLS       = $(CURDIR)/.tools
-STEPPING    = ./internal/step ./wal ./ledger ./recovery # whose tests, with the tag crashlab, watch the order of the steps
+STEPPING    = ./internal/step ./internal/storage ./wal ./ledger ./recovery # whose tests, with the tag crashlab, watch the order of the steps
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-floors clean

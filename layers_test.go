@@ -20,7 +20,7 @@ import (
 var layers = []string{
 	"dcb internal/histogram internal/step internal/testmount",
 	"internal/codec internal/segment internal/workload",
-	"wal ledger internal/index internal/eventfile",
+	"wal ledger internal/index internal/eventfile internal/storage",
 	"internal/sequencer internal/follower materializer query recovery",
 	".",
 	"bench crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/variant",
