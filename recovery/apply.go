@@ -15,6 +15,7 @@ import (
 	"opossum/dcb"
 	"opossum/internal/eventfile"
 	"opossum/internal/step"
+	"opossum/internal/storage"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -217,6 +218,9 @@ func (o *Opened) tidy(dir, walDir string, p Plan, files *eventfile.Store) error 
 				return err
 			}
 		}
+	}
+	if err := storage.RemoveTemp(dir); err != nil { // of a doctor, too, who is not the owner that closed
+		return err
 	}
 	if p.Outcome == Clean {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/internal/segment"
+	"opossum/internal/storage"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -25,9 +26,13 @@ const (
 	LockFile      = "LOCK"
 )
 
-// ownNames are the names that may stand in a store's directory. The last two belong to formats of this version that
+// ownNames are the names that may stand in a store's directory, beside those of storage.IsTemp. The last two belong to formats of this version that
 // this code does not write.
-var ownNames = []string{LockFile, ledger.FileName, ledger.FileName + ".tmp", WALDir, EventsDir, IndexDir, QuarantineDir, "packs", "projections"}
+var ownNames = []string{
+	LockFile, ledger.FileName, ledger.FileName + ".tmp", storage.FileName, WALDir, EventsDir, IndexDir, QuarantineDir, "packs", "projections",
+}
+
+func isOwn(name string) bool { return slices.Contains(ownNames, name) || storage.IsTemp(name) }
 
 // State is what Inspect found. It is a value; the bodies of frames are left out.
 type State struct {
@@ -172,7 +177,7 @@ func CheckNames(dir string, entries []fs.DirEntry) error {
 		return nil
 	}
 	for _, e := range entries {
-		if !slices.Contains(ownNames, e.Name()) {
+		if !isOwn(e.Name()) {
 			return fmt.Errorf("%s holds %q and no %s: %w", dir, e.Name(), ledger.FileName, dcb.ErrNotStore)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"opossum/dcb"
 	"opossum/internal/index"
+	"opossum/internal/storage"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -306,6 +307,7 @@ func (f *fixture) litter() {
 	require.NoError(f, os.Mkdir(filepath.Join(f.walDir, "00000005.tmp"), 0o755))
 	require.NoError(f, os.WriteFile(filepath.Join(f.walDir, "00000005.tmp", "00000000000000000001"), []byte("half a header"), 0o644))
 	require.NoError(f, os.WriteFile(filepath.Join(f.dir, ledger.FileName+".tmp"), []byte(`{"format": "opo`), 0o644))
+	require.NoError(f, os.WriteFile(filepath.Join(f.dir, storage.FileName+".tmp"), []byte(`{"format": "opo`), 0o644))
 	f.file(1, 1)
 	require.NoError(f, os.WriteFile(filepath.Join(filepath.Dir(f.files.Path(1)), ".tmp-1-1"), []byte("half an event"), 0o644))
 }
@@ -529,6 +531,31 @@ func TestAMissingLogIsRefused(t *testing.T) {
 	require.NoError(t, os.Mkdir(f.walDir, 0o755))
 	_, _, err = f.recover()
 	requireCorrupt(t, err, f.walDir, 0, "no generation in use")
+}
+
+// What measures the disk may die beside an owner who closes well, or before there is a store.
+func TestWhatMeasuringTheDiskLeavesIsNeverInTheWay(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T) *fixture{
+		"a new store":    func(t *testing.T) *fixture { return openFixture(t, t.TempDir()) },
+		"a closed store": func(t *testing.T) *fixture { f := newFixture(t); f.append(3); f.closeClean(); return f },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := make(t)
+			left := []string{"storage.json.tmp", "storage.probe", "storage.probe-0123456789abcdef"}
+			for _, name := range append(left, storage.FileName) {
+				f.put(filepath.Join(f.dir, name), []byte("torn"))
+			}
+			_, _, err := f.recover()
+			require.NoError(t, err)
+			for _, name := range left {
+				require.NoFileExists(t, filepath.Join(f.dir, name))
+			}
+			require.FileExists(t, filepath.Join(f.dir, storage.FileName), "which is measured anew by who owns the store")
+			rep, err := Verify(t.Context(), f.dir, VerifyOptions{})
+			require.NoError(t, err)
+			require.Empty(t, rep.Findings)
+		})
+	}
 }
 
 func TestAForeignDirectoryIsRefusedAndLeftAlone(t *testing.T) {

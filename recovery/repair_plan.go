@@ -231,6 +231,7 @@ func (s *survey) planTidy(p *repairPlan) {
 	if s.ledgerTemp {
 		p.temps = append(p.temps, s.ledgerPath()+".tmp")
 	}
+	p.temps = append(p.temps, s.probes...)
 	for _, name := range s.log.temps {
 		p.temps = append(p.temps, filepath.Join(s.log.dir, name))
 	}

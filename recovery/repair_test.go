@@ -16,6 +16,7 @@ import (
 
 	"opossum/dcb"
 	"opossum/internal/index"
+	"opossum/internal/storage"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -179,7 +180,12 @@ func TestRepairBringsBackWhatIsIntactSomewhere(t *testing.T) {
 			o := newFixture(f.T)
 			f.put(filepath.Join(f.dir, ledger.FileName), o.get(filepath.Join(o.dir, ledger.FileName)))
 		},
-		"a ledger and an event file exchanged":    func(f *fixture) { f.trim(); f.swap(filepath.Join(f.dir, ledger.FileName), f.event(2)) },
+		"a ledger and an event file exchanged": func(f *fixture) { f.trim(); f.swap(filepath.Join(f.dir, ledger.FileName), f.event(2)) },
+		"a measurement and an event file exchanged": func(f *fixture) {
+			f.trim()
+			f.put(filepath.Join(f.dir, storage.FileName), []byte("{}"))
+			f.swap(filepath.Join(f.dir, storage.FileName), f.event(2))
+		},
 		"a missing index":                         func(f *fixture) { f.remove(filepath.Join(f.dir, IndexDir)) },
 		"an altered segment":                      func(f *fixture) { f.flip(f.segment(1, 3), 50) },
 		"a wrong segment":                         func(f *fixture) { f.misindex(4, 6, func(e *dcb.Event) { e.Type = "Other" }) },

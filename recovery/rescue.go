@@ -13,6 +13,7 @@ import (
 	"opossum/dcb"
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
+	"opossum/internal/storage"
 	"opossum/wal"
 )
 
@@ -63,7 +64,7 @@ func (s *survey) rescue(ctx context.Context, m *meter) error {
 // loose lists what else may hold something.
 func (s *survey) loose() []string {
 	out := append(append([]string(nil), s.notDirs...), s.files.temps...)
-	for _, name := range s.foreign {
+	for _, name := range append([]string{storage.FileName}, s.foreign...) {
 		if path := filepath.Join(s.dir, name); isFile(path) { // foreign directories are left alone
 			out = append(out, path)
 		}

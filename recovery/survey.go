@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	"opossum/dcb"
+	"opossum/internal/storage"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -25,6 +25,7 @@ type survey struct {
 	ledger     ledger.State // the zero State if it is damaged or missing
 	ledgerErr  error        // why; nil if it is sound
 	ledgerTemp bool
+	probes     []string // paths of what measuring the disk has left
 	log        logSurvey
 	files      fileSurvey
 	index      indexSurvey
@@ -92,9 +93,14 @@ func (s *survey) names() error {
 	}
 	ours := false
 	for _, e := range entries {
-		if !slices.Contains(ownNames, e.Name()) {
-			s.foreign = append(s.foreign, e.Name())
-		} else if e.Name() != LockFile { // which a refused Open may leave
+		switch name := e.Name(); {
+		case !isOwn(name):
+			s.foreign = append(s.foreign, name)
+		case storage.IsTemp(name): // which measuring the disk for a store to be may leave
+			if e.Type().IsRegular() {
+				s.probes = append(s.probes, filepath.Join(s.dir, name))
+			}
+		case name != LockFile && name != storage.FileName: // which a refused Open may leave
 			ours = true
 		}
 		s.ledgerTemp = s.ledgerTemp || e.Name() == ledger.FileName+".tmp"

@@ -248,6 +248,9 @@ func (s *survey) nameFindings() []Finding {
 	if s.ledgerTemp {
 		out = append(out, Finding{Kind: Leftover, File: s.ledgerPath() + ".tmp", Detail: "a ledger that was being written", Harmless: true})
 	}
+	for _, path := range s.probes {
+		out = append(out, Finding{Kind: Leftover, File: path, Detail: "a measurement of the disk that did not finish", Harmless: true})
+	}
 	if s.unfinished {
 		out = append(out, Finding{Kind: Leftover, File: filepath.Join(s.dir, QuarantineDir, unfinishedDir), Detail: "a repair that did not finish: repair again"})
 	}

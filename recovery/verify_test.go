@@ -159,6 +159,12 @@ func TestVerifyNamesEveryKindOfDamage(t *testing.T) {
 		"a temporary file": {func(f *fixture) { f.put(filepath.Join(filepath.Dir(f.event(1)), ".tmp-1"), nil) }, sound, func(f *fixture) Finding {
 			return Finding{Kind: Leftover, File: filepath.Join(filepath.Dir(f.event(1)), ".tmp-1"), Detail: "temporary"}
 		}},
+		"a probe of the disk": {func(f *fixture) { f.put(filepath.Join(f.dir, "storage.probe-0123456789abcdef"), nil) }, sound, func(f *fixture) Finding {
+			return Finding{Kind: Leftover, File: filepath.Join(f.dir, "storage.probe-0123456789abcdef"), Detail: "did not finish"}
+		}},
+		"what looks like a probe": {func(f *fixture) { f.put(filepath.Join(f.dir, "storage.probe-mine"), nil) }, sound, func(f *fixture) Finding {
+			return Finding{Kind: Leftover, File: filepath.Join(f.dir, "storage.probe-mine"), Detail: "not a name"}
+		}},
 		"a foreign name in the store": {func(f *fixture) { f.put(filepath.Join(f.dir, "notes"), nil) }, sound, func(f *fixture) Finding {
 			return Finding{Kind: Leftover, File: filepath.Join(f.dir, "notes"), Detail: "not a name"}
 		}},
@@ -308,7 +314,9 @@ func TestVerifyOfADirectoryThatIsNoStore(t *testing.T) {
 	_, err = Verify(t.Context(), empty, VerifyOptions{})
 	require.ErrorIs(t, err, dcb.ErrNotStore)
 	require.NoError(t, os.WriteFile(filepath.Join(empty, LockFile), nil, 0o644))
-	require.ErrorIs(t, CheckStore(empty), dcb.ErrNotStore)
+	require.NoError(t, os.WriteFile(filepath.Join(empty, "storage.probe"), nil, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(empty, "storage.json"), nil, 0o644))
+	require.ErrorIs(t, CheckStore(empty), dcb.ErrNotStore, "a directory where the disk was measured")
 	require.NoError(t, os.WriteFile(filepath.Join(empty, "notes"), nil, 0o644))
 	require.NoError(t, os.Mkdir(filepath.Join(empty, WALDir), 0o755))
 	_, err = Verify(t.Context(), empty, VerifyOptions{})
