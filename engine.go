@@ -20,6 +20,7 @@ import (
 	"opossum/internal/index"
 	"opossum/internal/sequencer"
 	"opossum/internal/step"
+	"opossum/internal/storage"
 	"opossum/ledger"
 	"opossum/materializer"
 	"opossum/query"
@@ -33,7 +34,8 @@ type Engine struct {
 	opts   Options
 	logger *slog.Logger
 
-	strategy Flush                 // what Options.Flush comes to here
+	storage  *Storage              // what the disk was found to be like; nil: it could not be measured
+	strategy Flush                 // what Options.Flush comes to there
 	flush    sequencer.FlushPolicy // and what that means
 
 	lock   *flock.Flock
@@ -66,6 +68,7 @@ type hooks struct {
 	wal         wal.Options
 	snapshotted func()
 	free        func() (uint64, error)
+	measure     func(dir string, now func() time.Time) (Storage, error)
 }
 
 // Open opens the store in dir, which is created if it does not exist, and takes its lock. nil opts are safe defaults. After a crash it
@@ -88,7 +91,6 @@ func open(dir string, opts *Options, h hooks) (*Engine, error) {
 		return nil, fmt.Errorf("opossum: open: %w", err)
 	}
 	e := &Engine{dir: abs, opts: o, logger: o.Logger, quit: make(chan struct{})}
-	e.chooseFlush(o.GroupWait)
 	if o.ReadOnly {
 		if err := e.openReadOnly(); err != nil {
 			return nil, fmt.Errorf("opossum: open %s read-only: %w", abs, err)
@@ -123,6 +125,7 @@ func (e *Engine) open(h hooks) (err error) {
 		return err
 	}
 	undo = append(undo, e.lock.Unlock)
+	e.chooseFlush()
 	if e.files, err = eventfile.Open(filepath.Join(e.dir, recovery.EventsDir)); err != nil {
 		return err
 	}
@@ -157,18 +160,62 @@ func (e *Engine) open(h hooks) (err error) {
 	}
 	e.report.Took = time.Since(start)
 	e.ledger = ledger.New(e.report.Materialized, e.index.Base(), e.report.Head)
+	e.learnStorage(h.measure)
 	e.start(id.Seed(), places, loaded.Backlog, h)
-	e.logger.Info("opossum: opened", "dir", e.dir, "report", e.report.String())
+	e.logger.Info("opossum: opened", "dir", e.dir, "report", e.report.String(),
+		"flush", e.strategy, "group wait", e.flush.GroupWait, "storage", e.storageClass())
 	return nil
 }
 
-// chooseFlush settles what Options.Flush comes to.
-func (e *Engine) chooseFlush(wait time.Duration) {
+// chooseFlush settles what Options.Flush comes to, as far as the storage has no say in it: recovery must know whether the engine is relaxed.
+func (e *Engine) chooseFlush() {
 	e.strategy = e.opts.Flush
 	if e.strategy == FlushAuto {
 		e.strategy = FlushBatch
 	}
-	e.flush = e.opts.Flush.Policy(e.opts.FlushInterval, uint64(e.opts.FlushEvery), wait)
+	e.flush = e.opts.Flush.Policy(e.opts.FlushInterval, uint64(e.opts.FlushEvery), e.opts.GroupWait)
+}
+
+// learnStorage recalls what the disk is like, or measures it if nobody has: a new store, one that was copied to another disk. That nothing can be measured
+// stops nobody. FlushAuto gets the group wait that suits the disk, unless the options have one.
+func (e *Engine) learnStorage(measure func(dir string, now func() time.Time) (Storage, error)) {
+	if measure == nil {
+		measure = storage.Measure
+	}
+	m, known := storage.Load(e.dir)
+	if !known {
+		var err error
+		if m, err = measure(e.dir, time.Now); err == nil {
+			known, err = true, storage.Store(e.dir, m)
+		}
+		if err != nil {
+			e.logger.Warn("opossum: the storage is not measured, or that is not kept", "dir", e.dir, "error", err)
+		}
+		if reason := m.Unfit(); reason != "" {
+			e.logger.Warn("opossum: the storage is none for what must last", "dir", e.dir, "reason", reason)
+		}
+	}
+	if !known {
+		return
+	}
+	e.storage = &m
+	if e.opts.Flush == FlushAuto && e.opts.GroupWait == 0 {
+		e.flush.GroupWait = m.Class.GroupWait()
+	}
+}
+
+// Storage returns what the disk was found to be like when the store was first opened on it. false: it could not be measured, or, of a read-only engine, nobody
+// has.
+func (e *Engine) Storage() (Storage, bool) {
+	if e.storage == nil {
+		return Storage{}, false
+	}
+	return *e.storage, true
+}
+
+func (e *Engine) storageClass() StorageClass {
+	m, _ := e.Storage()
+	return m.Class
 }
 
 // start sets the parts in motion. From here on nothing fails.

@@ -11,6 +11,7 @@ import (
 
 	"opossum/internal/eventfile"
 	"opossum/internal/follower"
+	"opossum/internal/storage"
 	"opossum/ledger"
 	"opossum/query"
 	"opossum/recovery"
@@ -48,6 +49,9 @@ func (e *Engine) openReadOnly() (err error) {
 	e.report = RecoveryReport{
 		Outcome: "read-only", Head: head, Materialized: filed, Replayed: uint64(head - filed),
 		Epoch: e.disk.state.Epoch, Took: time.Since(start),
+	}
+	if m, known := storage.Load(e.dir); known {
+		e.storage = &m
 	}
 	e.logger.Info("opossum: opened", "dir", e.dir, "report", e.report.String())
 	return nil

@@ -67,15 +67,11 @@ func diagnose(dir string, m opossum.Storage) diagnosis {
 }
 
 func (d diagnosis) text() string {
-	wait := "groups do not wait for more appends"
-	if d.GroupWait > 0 {
-		wait = fmt.Sprintf("a group waits %s for more appends", durationText(d.GroupWait))
-	}
 	text := aligned(
 		section{"Disk under " + d.Dir, []labelled{
 			{"flush", fmt.Sprintf("median %s, fastest %s, slowest %s (%d timed)", flushText(d.Median), flushText(d.Fastest), flushText(d.Slowest), d.Flushes)},
 			{"class", fmt.Sprintf("%s, which usually takes %s to %s", d.Class, durationText(d.UsualFrom), durationText(d.UsualTo))},
-			{"FlushAuto", "syncs before it acknowledges; " + wait},
+			{"flush auto", autoText(opossum.FlushBatch, d.GroupWait) + ": syncs before it acknowledges"},
 		}},
 		section{"What the system says", []labelled{
 			{"file system", saidText(d.FileSystem)},

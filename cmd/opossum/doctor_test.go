@@ -24,7 +24,7 @@ func TestDiagnosisText(t *testing.T) {
 	require.Equal(t, `Disk under /d
   flush           median 11ms, fastest 8.123ms, slowest 32ms (12 timed)
   class           hdd, which usually takes 8ms to 12ms
-  FlushAuto       syncs before it acknowledges; a group waits 1ms for more appends
+  flush auto      batch, group wait 1ms: syncs before it acknowledges
 
 What the system says
   file system     nfs4
@@ -41,7 +41,7 @@ Warning: nfs4 is served by another machine, and what a flush and a lock mean is 
 	text := diagnose("/d", fast).text()
 	require.Contains(t, text, "median 9.999µs, fastest 310ns, slowest 123µs (64 timed)")
 	require.Contains(t, text, "nvme, which usually takes 500µs to 1ms")
-	require.Contains(t, text, "; groups do not wait for more appends\n")
+	require.Contains(t, text, "flush auto      batch, no group wait: syncs before it acknowledges\n")
 	require.Contains(t, text, "\n  device          not known\n  rotational      not known\n  write cache     not known\n  FUA             not known\n")
 	require.Contains(t, text, "\nWarning: A flush took 9.999µs, ")
 }

@@ -50,6 +50,13 @@ func scripts(dir string) testscript.Params {
 			env.Values[processesKey] = &processes{env, make(map[string]*process)}
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "ondisk" { // an engine complains about being in memory
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			m, err := opossum.MeasureStorage(context.Background(), os.TempDir()) // where scripts run
+			return m.Unfit() == "", err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"begin": begin, "feed": feed, "await": await, "finish": finish,
 			"status": status, "ordinary": ordinary, "replace": replace, "file": file,

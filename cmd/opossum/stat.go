@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,14 @@ type storeStat struct {
 	Segments     int              `json:"segments"`
 	SegmentBytes int64            `json:"segmentBytes"`
 	Disk         storeUse         `json:"disk"`
+	Storage      *storageStat     `json:"storage,omitempty"` // absent: nobody has measured it yet
+}
+
+// storageStat is what the store's first owner found the disk to be like, and what FlushAuto makes of it.
+type storageStat struct {
+	opossum.Storage
+	AutoFlush     opossum.Flush `json:"autoFlush"`
+	AutoGroupWait time.Duration `json:"autoGroupWaitNs"`
 }
 
 func newStat(a *app) *cobra.Command {
@@ -31,7 +40,8 @@ func newStat(a *app) *cobra.Command {
 		Short: "Show what a store is made of",
 		Long: `stat shows the positions of the store, its parts, and their sizes on disk. The head is the last event; up to indexed the
 index is on disk; up to materialized every event is durably a file of its own. The lag is the number of events that are
-durable in the log and not yet files.
+durable in the log and not yet files. The disk is as the store's owner found it when it was first opened there, with what the flush
+strategy auto makes of that; 'opossum doctor' measures anew.
 
 It works beside an owner, and shows what is on disk. How many appends the owner has taken, how large its groups are, whether it
 stalls: that is in no file, but only in the process itself, which asks Engine.Metrics.`,
@@ -68,6 +78,9 @@ func statStore(e *opossum.Engine) (storeStat, error) {
 		SegmentBytes: m.SegmentBytes,
 	}
 	st.Lag = st.Head - st.Materialized
+	if m, known := e.Storage(); known {
+		st.Storage = &storageStat{m, opossum.FlushBatch, m.Class.GroupWait()}
+	}
 	var err error
 	st.Disk, err = measureStore(st.Dir)
 	return st, err
@@ -89,5 +102,28 @@ func (st storeStat) text() string {
 		}},
 		section{"In use", parts},
 		section{"On disk", st.Disk.lines()},
+		section{"The disk", st.Storage.lines()},
 	)
+}
+
+func (s *storageStat) lines() []labelled {
+	if s == nil {
+		return []labelled{{"storage", "not measured yet: its next owner will"}}
+	}
+	lines := []labelled{
+		{"storage", fmt.Sprintf("%s: a flush takes %s, on %s", s.Class, flushText(s.Median), saidText(s.FileSystem))},
+		{"flush auto", autoText(s.AutoFlush, s.AutoGroupWait)},
+	}
+	if reason := s.Unfit(); reason != "" {
+		lines = append(lines, labelled{"warning", reason})
+	}
+	return lines
+}
+
+// autoText says what FlushAuto comes to.
+func autoText(flush opossum.Flush, wait time.Duration) string {
+	if wait == 0 {
+		return fmt.Sprintf("%s, no group wait", flush)
+	}
+	return fmt.Sprintf("%s, group wait %s", flush, durationText(wait))
 }

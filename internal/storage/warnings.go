@@ -19,20 +19,30 @@ var networked = map[string]bool{
 // inMemory are the file systems that have no disk.
 var inMemory = map[string]bool{"devtmpfs": true, "ramfs": true, "rootfs": true, "tmpfs": true}
 
+// Unfit says why the file system is none for a store, whatever it takes to flush; "" if nothing is known against it.
+func (m Measurement) Unfit() string {
+	switch {
+	case inMemory[m.FileSystem]:
+		return m.FileSystem + " is memory: nothing here survives a power cut or a restart of the machine."
+	case networked[m.FileSystem]:
+		return m.FileSystem + " is served by another machine, and what a flush and a lock mean is up to that one: nothing is promised there."
+	case m.FileSystem == "fuse" || strings.HasPrefix(m.FileSystem, "fuse."):
+		return m.FileSystem + " is served by a program, maybe over a network, and what a flush means is up to that one: nothing is promised there."
+	}
+	return ""
+}
+
 // Warnings says in sentences what speaks against keeping events there; none if nothing is known against it. A write-back cache is no reason: every
 // flush empties it, with or without FUA.
 //
 // That there is none proves nothing: a device that acknowledges flushes and does not do them cannot be seen from inside.
 func (m Measurement) Warnings() []string {
-	if inMemory[m.FileSystem] {
-		return []string{m.FileSystem + " is memory: nothing here survives a power cut or a restart of the machine."}
-	}
 	var out []string
-	switch {
-	case networked[m.FileSystem]:
-		out = append(out, m.FileSystem+" is served by another machine, and what a flush and a lock mean is up to that one: nothing is promised there.")
-	case m.FileSystem == "fuse" || strings.HasPrefix(m.FileSystem, "fuse."):
-		out = append(out, m.FileSystem+" is served by a program, maybe over a network, and what a flush means is up to that one: nothing is promised there.")
+	if reason := m.Unfit(); reason != "" {
+		out = append(out, reason)
+	}
+	if inMemory[m.FileSystem] {
+		return out // it is quick because of what it is
 	}
 	switch measured := m.Flushes > 0; {
 	case measured && m.Median < implausible:

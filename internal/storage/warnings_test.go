@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -48,6 +49,8 @@ func TestWarnings(t *testing.T) {
 			for i, text := range c.want {
 				require.Contains(t, got[i], text)
 			}
+			unfit := c.m.FileSystem != "" && c.m.FileSystem != "overlay" && c.m.FileSystem != "fuseblk" && !slices.Contains([]string{"ext4", "xfs", "btrfs"}, c.m.FileSystem)
+			require.Equal(t, unfit, c.m.Unfit() != "")
 		})
 	}
 }
