@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"opossum/dcb"
+	"opossum/internal/step"
 )
 
 var errTest = errors.New("made to fail")
@@ -68,7 +69,7 @@ func TestSyncErrorIsFinal(t *testing.T) {
 			fail = false
 			return errTest
 		}
-		return fdatasync(f)
+		return step.Datasync(f)
 	}})
 	put(t, l, 3)
 	_, err := l.Append(4, 1, [][]byte{[]byte(body(4))})

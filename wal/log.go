@@ -106,7 +106,7 @@ func Open(dir string, id StoreID, live []Segment, w Witness, lastNo uint64, opt 
 		opt.Now = time.Now
 	}
 	if opt.Fdatasync == nil {
-		opt.Fdatasync = fdatasync
+		opt.Fdatasync = step.Datasync
 	}
 	if opt.Write == nil {
 		opt.Write = func(real func() error) error { return real() }

@@ -10,21 +10,6 @@ import (
 	"opossum/internal/step"
 )
 
-// fdatasync makes the bytes and the length of f durable; time stamps may stay behind.
-func fdatasync(f *os.File) error {
-	err := step.Do(step.KindSync, f.Name(), func() error {
-		for {
-			if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
-				return err
-			}
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("fdatasync %s: %w", f.Name(), err)
-	}
-	return nil
-}
-
 // settle makes the file durable and drops it from the page cache, so that the next read shows what the disk holds.
 func settle(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -43,7 +28,7 @@ func settle(path string) error {
 // settleFrom makes durable what f, which may be open for reading only, holds, and drops it from offset off on from the page
 // cache. A file system that knows no sync is one that is never written, and shows what it holds.
 func settleFrom(f *os.File, off int64) error {
-	if err := fdatasync(f); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
+	if err := step.Datasync(f); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
 	page := int64(os.Getpagesize())

@@ -9,9 +9,6 @@ import (
 	"opossum/internal/step"
 )
 
-// fdatasync is a full sync where there is no cheaper call that keeps the promise (on macOS Go asks for F_FULLFSYNC).
-func fdatasync(f *os.File) error { return step.Sync(f) }
-
 // settle can only sync here: there is no portable way to drop a file from the cache.
 func settle(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

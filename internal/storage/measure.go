@@ -97,7 +97,7 @@ func flushes(ctx context.Context, path string, b budget, now func() time.Time) (
 			return nil, err
 		}
 		begin := now()
-		if err := fdatasync(f); err != nil {
+		if err := step.Datasync(f); err != nil {
 			return nil, err
 		}
 		end = now()

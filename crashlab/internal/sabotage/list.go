@@ -45,7 +45,7 @@ var All = []Sabotage{
 		Edits: []variant.Edit{
 			{
 				File: "wal/log.go",
-				Old:  `opt.Fdatasync = fdatasync`,
+				Old:  `opt.Fdatasync = step.Datasync`,
 				New:  `opt.Fdatasync = func(f *os.File) error { return step.SyncDir(filepath.Dir(f.Name())) }`,
 			},
 		},

@@ -1,17 +1,15 @@
-package storage
+package step
 
 import (
 	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"opossum/internal/step"
 )
 
-// fdatasync is the call of the log, which is what is measured here.
-func fdatasync(f *os.File) error {
-	err := step.Do(step.KindSync, f.Name(), func() error {
+// Datasync makes the bytes and the length of f durable; time stamps may stay behind, and f may be open for reading only.
+func Datasync(f *os.File) error {
+	err := Do(KindSync, f.Name(), func() error {
 		for {
 			if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
 				return err
