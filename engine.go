@@ -163,7 +163,7 @@ func (e *Engine) open(h hooks) (err error) {
 	e.learnStorage(h.measure)
 	e.start(id.Seed(), places, loaded.Backlog, h)
 	e.logger.Info("opossum: opened", "dir", e.dir, "report", e.report.String(),
-		"flush", e.strategy, "group wait", e.flush.GroupWait, "storage", e.storageClass())
+		"flush", e.strategy, "group_wait", e.flush.GroupWait, "storage", e.storageClass())
 	return nil
 }
 
@@ -449,7 +449,10 @@ func (e *Engine) Close() error {
 		}
 		if err := end(); err != nil {
 			e.closing.err = fmt.Errorf("opossum: close: %w", err)
+			e.logger.Error("opossum: closed, with an error", "dir", e.dir, "error", err)
+			return
 		}
+		e.logger.Info("opossum: closed", "dir", e.dir)
 	})
 	return e.closing.err
 }
@@ -534,25 +537,4 @@ func (e *Engine) idOf(p Position) ([16]byte, error) {
 func (e *Engine) eventAt(p Position) (Event, error) {
 	ev, err := e.reads.At(p)
 	return ev.Event, err
-}
-
-// watch says so when a commit does not return. There is nothing else to be done about a disk that hangs.
-func (e *Engine) watch() {
-	tick := time.NewTicker(stallAfter / 2)
-	defer tick.Stop()
-	said := false
-	for {
-		select {
-		case <-e.quit:
-			return
-		case now := <-tick.C:
-			d := e.seq.Stalled(now)
-			if d < stallAfter {
-				said = false
-			} else if !said {
-				said = true
-				e.logger.Warn("opossum: a write or sync of the log does not return", "for", d)
-			}
-		}
-	}
 }

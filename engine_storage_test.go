@@ -51,7 +51,7 @@ func TestFlushAutoSuitsTheDisk(t *testing.T) {
 			}
 			require.Equal(t, want, e.Metrics().GroupWait, "%s %+v", c.class, o)
 			require.Equal(t, FlushBatch, e.Metrics().Flush)
-			require.Contains(t, log.String(), "flush=batch \"group wait\"="+want.String()+" storage="+c.class)
+			require.Contains(t, log.String(), "flush=batch group_wait="+want.String()+" storage="+c.class)
 			p := appendOK(t, e, nil, event("T"))
 			require.Equal(t, p, e.Durable())
 		}

@@ -67,7 +67,8 @@ type Options struct {
 
 	// Tracer is told of appends and reads. Default: none. Package opossum/tracing has one for OpenTelemetry.
 	Tracer Tracer
-	// Logger receives a line at each change of state: recovery, poison, stalled filing. Default: none.
+	// Logger receives a line at each change of state: opened, recovering, poisoned, filing stalled, closed and so on. Default: none.
+	// docs/metrics.md lists them.
 	Logger *slog.Logger
 	// Clock gives the time of events that have none. Default: time.Now.
 	Clock func() time.Time

@@ -58,7 +58,7 @@ func (s *Sequencer) Stats() Stats {
 		Held:      s.gate.holds.Load(),
 		LagEvents: s.gate.lagEvents(), LagBytes: s.gate.lagBytes.Load(),
 		LagTime:  s.ages.of(s.cfg.Ledger.Get(ledger.Materialized), time.Now()),
-		DiskFull: s.gate.full.Load() || s.gate.blocked.Load(),
+		DiskFull: s.DiskFull(),
 	}
 }
 
@@ -76,6 +76,9 @@ func (s *Sequencer) Filed(bytes uint64) {
 
 // Sealed tells the sequencer that the index has given memory back.
 func (s *Sequencer) Sealed() { s.gate.next() }
+
+// DiskFull reports whether appends were refused for want of space when it was last looked at, which every append does as long as they are.
+func (s *Sequencer) DiskFull() bool { return s.gate.full.Load() || s.gate.blocked.Load() }
 
 // Held reports whether appends are waiting for filing to catch up.
 func (s *Sequencer) Held() bool { return s.gate.held.Load() > 0 && s.gate.behind() }
