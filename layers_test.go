@@ -23,6 +23,7 @@ var layers = []string{
 	"wal ledger internal/index internal/eventfile internal/storage",
 	"internal/sequencer internal/follower materializer query recovery",
 	".",
+	"metrics tracing",
 	"bench crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/variant",
 	"crashlab/internal/blockdisk crashlab/internal/child crashlab/mutate",
 	"crashlab/worker crashlab/internal/blockreplay crashlab/internal/diskerror crashlab/internal/ioerror crashlab/internal/killpoint crashlab/internal/powercut " +
@@ -153,6 +154,30 @@ func TestEmbeddersCompileOnlyWhatIsListed(t *testing.T) {
 	}
 	imports(t, ".")
 	require.Equal(t, embedded, modulesOf(t, "."))
+}
+
+// exporting are the modules that the exporters add. Programs that use none compile none of them; spans need the API of OpenTelemetry alone.
+var exporting = map[string][]string{
+	"./metrics": {
+		"github.com/beorn7/perks",             // of client_golang
+		"github.com/munnerz/goautoneg",        // of prometheus/common
+		"github.com/prometheus/client_golang", // metrics for Prometheus
+		"github.com/prometheus/client_model",  // of client_golang
+		"github.com/prometheus/common",        // of client_golang
+		"github.com/prometheus/procfs",        // of client_golang
+		"google.golang.org/protobuf",          // of client_golang
+	},
+	"./tracing": {
+		"go.opentelemetry.io/otel",       // attributes and status codes
+		"go.opentelemetry.io/otel/trace", // spans
+	},
+}
+
+func TestExportersAddOnlyWhatIsListed(t *testing.T) {
+	imports(t, ".") // see above
+	for pkg, more := range exporting {
+		require.ElementsMatch(t, append(slices.Clone(embedded), more...), modulesOf(t, pkg), pkg)
+	}
 }
 
 // modulesOf lists the other modules that pkg and everything it imports come from, for all platforms that are supported.
