@@ -40,7 +40,7 @@ type Metrics struct {
 
 	LagEvents, LagBytes uint64        // acknowledged and not yet checkpointed
 	LagTime             time.Duration // for how long the oldest of them has been acknowledged, up to 1 % too much; 0 if there is none
-	Held                uint64        // appends that had to wait for filing at MaxLag
+	Held                uint64        // appends that had to wait, for filing at MaxLag or for the index to give memory back
 
 	RecentBytes  int64  // memory that the index of the newest events takes, about
 	Segments     int    // of the index, on the disk
