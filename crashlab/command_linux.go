@@ -55,7 +55,7 @@ func runCommand() *cobra.Command {
 		Use: "run [TECHNIQUE...]", Short: "Run some techniques, by default all, as often as CI does",
 		Example: "  crashlab run cuts/ext4 --cases 1000",
 		RunE: func(c *cobra.Command, args []string) error {
-			all, err := chosen(args)
+			some, err := chosen(args)
 			if err != nil {
 				return err
 			}
@@ -65,23 +65,24 @@ func runCommand() *cobra.Command {
 					return err
 				}
 				env.Keep = keepDir
-				found := false
-				for _, t := range all {
+				var all lab.Report
+				for _, t := range some {
 					n := t.Quick
 					if cases > 0 {
 						n = cases
 					}
 					out, err := lab.Run(c.Context(), t, env, seed, lab.Bound{Cases: n, First: first}, workers)
+					all.Merge(out)
 					printOutcome(c.OutOrStdout(), out)
 					for _, what := range slices.Sorted(maps.Keys(out.Met)) {
 						fmt.Fprintf(c.OutOrStdout(), "  %7d %s\n", out.Met[what], what)
 					}
-					found = found || len(out.Findings) > 0
 					if err != nil {
 						return err
 					}
 				}
-				if found {
+				printLosses(c.OutOrStdout(), all)
+				if len(all.Findings()) > 0 {
 					return errFindings
 				}
 				return nil

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"opossum/crashlab/internal/lab"
+	"opossum/crashlab/internal/powercut"
 	"opossum/crashlab/internal/sabotage"
 )
 
@@ -57,6 +58,7 @@ func withSession(c *cobra.Command, f *reportFlags, do func(context.Context, *ses
 		s.Commit, s.Kernel = commit(c.Context()), kernel()
 		fmt.Fprintf(s.out, "seed %d, commit %s, Linux %s\n", s.Seed, s.Commit, s.Kernel)
 		err = do(c.Context(), s)
+		printLosses(s.out, s.Report)
 		if err != nil {
 			s.Failures = append(s.Failures, err.Error())
 		}
@@ -95,7 +97,7 @@ func (s *session) judge() error {
 	return errors.Join(errs...)
 }
 
-// enough returns an error for every kind of technique that met too little.
+// enough returns an error for every kind of technique that met too little, and for every flush strategy of which too little is proved.
 func (s *session) enough() error {
 	met := map[string]uint64{}
 	for _, o := range s.Outcomes {
@@ -111,7 +113,15 @@ func (s *session) enough() error {
 			errs = append(errs, fmt.Errorf("%s met %d crashes, and a run must meet %d", kind, met[kind], want))
 		}
 	}
+	errs = append(errs, powercut.Unproved(s.Losses()))
 	return errors.Join(errs...)
+}
+
+// printLosses prints what power cuts took, if there were any.
+func printLosses(w io.Writer, r lab.Report) {
+	for _, line := range powercut.Summary(r.Losses()) {
+		fmt.Fprintln(w, line)
+	}
 }
 
 func printOutcome(w io.Writer, o lab.Outcome) {

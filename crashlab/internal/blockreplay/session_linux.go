@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"opossum/crashlab/internal/blockdisk"
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/invariant"
 	"opossum/internal/workload"
 )
 
@@ -42,6 +44,7 @@ func (c *run) session(ctx context.Context, number int, task child.Task, n int) (
 	p := &replay{run: c, recording: rec, path: path, base: base, session: number, task: task}
 	states := choose(c.r, rec.Records, n)
 	var next *workload.Witness
+	var history invariant.History
 	chosen := n/2 + c.r.IntN(n-n/2) // early ones know of few appends
 	for i, s := range states {
 		if err := p.forward(s.Cut); err != nil {
@@ -60,11 +63,12 @@ func (c *run) session(ctx context.Context, number int, task child.Task, n int) (
 			return err
 		}
 		next = &workload.Witness{Acked: maps.Clone(c.witness.Acked), Read: maps.Clone(c.witness.Read)}
+		history = invariant.History{Acks: slices.Clone(c.history.Acks), Durable: c.history.Durable}
 	}
 	if err := p.forward(len(rec.Records)); err != nil { // for errors that the child reported
 		return err
 	}
-	c.witness = next
+	c.witness, c.history = next, history
 	return os.Rename(c.next(), c.base)
 }
 
@@ -155,7 +159,8 @@ func (p *replay) forward(cut int) error {
 
 // note takes a report of the recorded child.
 func (p *replay) note(line string) {
-	if p.witness.Note(line) {
+	promised := p.history.Note(line)
+	if p.witness.Note(line) || promised {
 		return
 	}
 	word, rest, _ := strings.Cut(line, " ")
@@ -164,7 +169,8 @@ func (p *replay) note(line string) {
 		var head opossum.Position
 		if n, _ := fmt.Sscan(rest, &head); n == 1 {
 			p.opened = &head
-			if p.shape.Relaxed { // what the crash before has taken back is gone, and its positions are given anew
+			p.history = invariant.History{Durable: head} // recovery has made durable what it found
+			if p.shape.Relaxed() {                       // what the crash before has taken back is gone, and its positions are given anew
 				p.witness.Forget(head)
 			}
 		}
@@ -227,7 +233,14 @@ func (p *replay) judge(ctx context.Context, s State) error {
 	p.tally.Crash(got.Acked)
 	p.meet(s, got)
 	if got.Violation == "" {
-		return nil
+		loss, err := p.shape.Window.Judge(p.history, got.Head)
+		if err == nil {
+			if p.opened != nil { // else the history is that of the recording before, whose cuts are counted
+				p.tally.Lose(p.shape.Strategy(), p.shape.Window.String(), loss.Acked, loss.Lost, loss.Age)
+			}
+			return nil
+		}
+		got.Violation = err.Error()
 	}
 	p.tally.Find(p.where(s), got.Violation)
 	return p.keep(s, task)

@@ -51,6 +51,7 @@ type run struct {
 
 	tally   lab.Tally
 	witness *workload.Witness // of base
+	history invariant.History // since the store on it was opened
 }
 
 func newRun(fs host.FileSystem, env lab.Env, name string, r *rand.Rand) *run {
@@ -124,6 +125,7 @@ func (c *run) appends(session uint64) child.Task {
 	t := child.Task{
 		Do: child.Append, First: session * writersPerSession * workload.IDsPerWriter, Writers: 1 + r.IntN(4), Appends: 5 + r.IntN(30),
 		Filing: []string{"", "prompted", "prompted", "paused", "waited"}[r.IntN(5)], Close: r.IntN(3) == 0,
+		Assure: []int{0, 0, 9}[r.IntN(3)],
 	}
 	if r.IntN(6) == 0 { // enough for the log to go on to another generation, and with checkpoints to trim the first
 		t.First += workload.Large

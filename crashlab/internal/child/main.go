@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -43,7 +44,7 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, "child:", err)
 		return exitTask
 	}
-	c := &child{Task: task, shape: shape, out: os.NewFile(3, "reports")}
+	c := &child{Task: task, shape: shape, out: os.NewFile(3, "reports"), began: time.Now()}
 	switch task.Do {
 	case Append:
 		c.append()
@@ -76,6 +77,7 @@ func Main() int {
 type child struct {
 	Task
 	shape invariant.Shape
+	began time.Time // of its clock
 	mu    sync.Mutex
 	out   *os.File
 }
@@ -195,14 +197,22 @@ func (c *child) register() {
 // write is one writer.
 func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts chan<- opossum.Position) {
 	last := opossum.Position(0)
+	r := rand.New(rand.NewPCG(c.First, uint64(w)))
 	for n := range c.Appends {
 		id := c.First + uint64(w*workload.IDsPerWriter+n)
+		events, how := workload.Events(id), c.assurance(n)
+		var opts []opossum.AppendOption
+		if how == whenDurable {
+			opts = append(opts, opossum.WhenDurable())
+		}
 		contested := id&workload.Contested != 0
 		if contested {
 			last = e.Head()
 			c.say("%s", workload.HeadLine(id, last))
 		}
-		p, err := e.Append(ctx, workload.Events(id), workload.Condition(id, last))
+		begun := time.Since(c.began)
+		p, err := e.Append(ctx, events, workload.Condition(id, last), opts...)
+		acked := time.Since(c.began)
 		var failed *opossum.ConditionFailedError
 		if contested && errors.As(err, &failed) {
 			c.say("%s", workload.BeatenLine(id, failed.Position))
@@ -212,15 +222,60 @@ func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts cha
 			c.say(lineError, quote(err))
 			return
 		}
-		c.say("%s", workload.AckLine(id, p))
+		c.say("%s", invariant.AckLine(invariant.Ack{
+			ID: id, Last: p, Events: uint64(len(events)), Begun: begun, Acked: acked, Durable: e.Durable(), Assured: how == whenDurable,
+		}))
 		last = p
+		if err := c.assure(ctx, e, how, p); err != nil {
+			c.say(lineError, quote(err))
+			return
+		}
 		if c.Filing == "prompted" && n%8 == 7 {
 			select {
 			case prompts <- p:
 			default:
 			}
 		}
+		if c.Pace > 0 {
+			time.Sleep(time.Duration(r.Int64N(int64(c.Pace))))
+		}
 	}
+}
+
+// assurance is how an append is made durable that a relaxed store may lose.
+type assurance int
+
+const (
+	none        assurance = iota
+	whenDurable           // it is made so
+	bySync                // by a call after it
+	byWaiting             // by another one
+	assurances
+)
+
+// assurance returns that of a writer's n-th append.
+func (c *child) assurance(n int) assurance {
+	if c.Assure == 0 || n%c.Assure != c.Assure-1 {
+		return none
+	}
+	return whenDurable + assurance(n/c.Assure)%(assurances-whenDurable)
+}
+
+// assure makes an append at p durable in the way that follows it, and reports that it is.
+func (c *child) assure(ctx context.Context, e *opossum.Engine, how assurance, p opossum.Position) error {
+	var err error
+	switch how {
+	case bySync:
+		err = e.Sync(ctx)
+	case byWaiting:
+		err = e.WaitDurable(ctx, p)
+	default:
+		return nil
+	}
+	if err == nil {
+		c.say("%s", invariant.DurableLine(p))
+	}
+	return err
 }
 
 // follow reports what a subscriber sees of the newest events.

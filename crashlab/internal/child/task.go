@@ -1,6 +1,8 @@
 package child
 
 import (
+	"time"
+
 	"github.com/google/uuid"
 
 	"opossum"
@@ -29,10 +31,12 @@ type Task struct {
 	// Append.
 	First   uint64 // the number of the first append: a multiple of workload.IDsPerWriter, plus workload.Large or workload.Contested
 	Writers int
-	Appends int    // of each writer
-	Filing  string // "paused"; "prompted": checkpoints on demand, as often as they go; "waited": all is checkpointed before "done"; "": as it comes
-	Close   bool   // close the store before "done"
-	End     bool   // end after "done", with status 0, instead of waiting to be killed
+	Appends int           // of each writer
+	Filing  string        // "paused"; "prompted": checkpoints on demand, as often as they go; "waited": all is checkpointed before "done"; "": as it comes
+	Pace    time.Duration // each writer rests up to so long, a random while, after each append
+	Assure  int           // every so manieth append of a writer is made with WhenDurable, or followed by Sync or WaitDurable; 0: none
+	Close   bool          // close the store before "done"
+	End     bool          // end after "done", with status 0, instead of waiting to be killed
 
 	// Check.
 	Witness   *workload.Witness `json:",omitempty"`
@@ -69,7 +73,7 @@ const (
 	Taken      = "taken" // by somebody before: the condition refused it, with the right error
 )
 
-// Lines that a child reports beside those for the witness (workload.AckLine, workload.ReadLine).
+// Lines that a child reports beside those for the witness (workload.ReadLine and so on) and the history (invariant.AckLine, invariant.DurableLine).
 const (
 	lineOpen    = "open %d %d"   // head, microseconds that opening took
 	lineBegin   = "begin"        // it is about to open the store

@@ -53,7 +53,7 @@ type Verdict struct {
 // The store is left closed.
 func Check(ctx context.Context, o Order) (v Verdict, err error) {
 	r := rand.New(rand.NewPCG(o.Seed, 0))
-	lossy := o.Shape.Relaxed && o.PowerCut
+	lossy := o.Shape.Relaxed() && o.PowerCut
 	var beside *reader
 	if o.Beside && !lossy {
 		if beside, err = look(ctx, o); err != nil {
@@ -138,10 +138,10 @@ func checkSecond(o Order, e *opossum.Engine, v Verdict) error {
 	if o.Recovered == nil {
 		return nil
 	}
-	if v.Head != *o.Recovered && !(o.Shape.Relaxed && o.PowerCut) {
+	if v.Head != *o.Recovered && !(o.Shape.Relaxed() && o.PowerCut) {
 		return fmt.Errorf("the first recovery found head %d, the second %d", *o.Recovered, v.Head)
 	}
-	if rec := e.Recovery(); !o.Shape.Relaxed && (rec.Outcome != "clean" || rec.CutBytes != 0) {
+	if rec := e.Recovery(); !o.Shape.Relaxed() && (rec.Outcome != "clean" || rec.CutBytes != 0) {
 		return fmt.Errorf("the second recovery had something to do: %v", rec)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"opossum"
 )
@@ -12,15 +13,38 @@ import (
 type Shape struct {
 	Name    string
 	Options opossum.Options
-	Relaxed bool // a power cut may take back what was acknowledged
-	Weight  int  // how often Draw takes it, beside the others
+	Window  Window // what a power cut may take back; said here once more, and not asked of the engine
+	Weight  int    // how often Draw takes it, beside the others
 }
 
-// Shapes are the shapes there are. The lab's disks are small: none keeps space free.
+// Relaxed reports whether a power cut may take back what was acknowledged.
+func (s Shape) Relaxed() bool { return s.Window != Window{} }
+
+// Strategy names how the shape flushes.
+func (s Shape) Strategy() string { return s.Options.Flush.String() }
+
+// Shapes are the shapes there are, with every flush strategy. The lab's disks are small: none keeps space free.
 var Shapes = []Shape{
 	{Name: "default", Weight: 2, Options: opossum.Options{MinFreeBytes: -1}},
 	{Name: "small", Weight: 3, Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10}}, // seals and merges all the time
-	{Name: "relaxed", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10, Flush: opossum.FlushDisabled}, Relaxed: true},
+	{Name: "immediate", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10, Flush: opossum.FlushImmediate}},
+	{Name: "auto", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, Flush: opossum.FlushAuto}},
+	{
+		Name: "periodic", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, Flush: opossum.FlushPeriodic, FlushInterval: 20 * time.Millisecond},
+		Window: Window{Events: Unbounded, Interval: 20 * time.Millisecond},
+	},
+	{
+		Name: "count", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, Flush: opossum.FlushCount, FlushEvery: 7, FlushInterval: opossum.MaxFlushInterval},
+		Window: Window{Events: 7},
+	},
+	{
+		Name: "disabled", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, Flush: opossum.FlushDisabled},
+		Window: Window{Events: Unbounded},
+	},
+	{ // what is sealed is synced before, whatever the strategy
+		Name: "disabled-small", Weight: 1, Options: opossum.Options{MinFreeBytes: -1, RecentBytes: 16 << 10, Flush: opossum.FlushDisabled},
+		Window: Window{Events: Unbounded},
+	},
 }
 
 // Draw returns a random shape.
@@ -28,7 +52,7 @@ func Draw(r *rand.Rand) Shape { return draw(Shapes, r) }
 
 // DrawStrict returns a random shape that loses nothing to a power cut.
 func DrawStrict(r *rand.Rand) Shape {
-	return draw(slices.DeleteFunc(slices.Clone(Shapes), func(s Shape) bool { return s.Relaxed }), r)
+	return draw(slices.DeleteFunc(slices.Clone(Shapes), func(s Shape) bool { return s.Relaxed() }), r)
 }
 
 func draw(shapes []Shape, r *rand.Rand) Shape {

@@ -16,7 +16,7 @@ func TestShapesAreDrawnByTheirWeight(t *testing.T) {
 	}
 	for range 1000 * sum {
 		drawn[Draw(r).Name]++
-		require.False(t, DrawStrict(r).Relaxed)
+		require.False(t, DrawStrict(r).Relaxed())
 	}
 	for _, s := range Shapes {
 		require.InDelta(t, 1000*s.Weight, drawn[s.Name], 200, s.Name)

@@ -54,6 +54,17 @@ func (r Report) Findings() []Finding {
 	return all
 }
 
+// Losses adds up what the power cuts of all techniques took.
+func (r Report) Losses() Losses {
+	all := Losses{}
+	for _, o := range r.Outcomes {
+		for strategy, l := range o.Losses {
+			all.Add(strategy, l)
+		}
+	}
+	return all
+}
+
 // Escaped returns the sabotages that were not caught and should have been.
 func (r Report) Escaped() []string {
 	var names []string
@@ -87,10 +98,31 @@ A crash is a power cut, a kill, an I/O error, a replayed state of a disk, or a d
 		sum.Cases, sum.Crashes, sum.Acked = sum.Cases+o.Cases, sum.Crashes+o.Crashes, sum.Acked+o.Acked
 	}
 	fmt.Fprintf(&b, "| all | %d | %d | %d | %d | |\n", sum.Cases, sum.Crashes, sum.Acked, len(r.Findings()))
+	r.markdownLosses(&b)
 	r.markdownSabotages(&b)
 	r.markdownMet(&b)
 	r.markdownFindings(&b)
 	return b.String()
+}
+
+func (r Report) markdownLosses(b *strings.Builder) {
+	all := r.Losses()
+	if len(all) == 0 {
+		return
+	}
+	b.WriteString(`
+## What power cuts took
+
+By flush strategy. Cuts are those that came after an acknowledgement, events those that had been acknowledged since the store was opened. The age is how long the
+oldest lost event had been acknowledged when the last append was begun that was acknowledged before the cut.
+
+| Strategy | May take | Cuts | Events acknowledged | Cuts that took some | Events lost | Most at once | Oldest |
+|---|---|---:|---:|---:|---:|---:|---:|
+`)
+	for _, strategy := range slices.Sorted(maps.Keys(all)) {
+		l := all[strategy]
+		fmt.Fprintf(b, "| %s | %s | %d | %d | %d | %d | %d | %v |\n", strategy, l.Window, l.Cuts, l.Acked, l.Lossy, l.Lost, l.Most, l.Age.Round(100*time.Microsecond))
+	}
 }
 
 func (r Report) markdownSabotages(b *strings.Builder) {

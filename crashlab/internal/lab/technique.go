@@ -41,6 +41,7 @@ type Tally struct {
 	Crashes  uint64    `json:"crashes"` // power cuts, kills, errors, replayed states, damages: each followed by a recovery and its check
 	Acked    uint64    `json:"acked"`   // acknowledged appends that were verified, summed over all checks
 	Met      Counts    `json:"met"`     // situations, by name: a run that never met one proves nothing about it
+	Losses   Losses    `json:"losses,omitempty"`
 	Findings []Finding `json:"findings"`
 }
 
@@ -57,6 +58,29 @@ type Finding struct {
 	Kept      string `json:"kept,omitempty"` // a directory with what is needed to look at it
 }
 
+// Losses are what power cuts took of what was acknowledged, by flush strategy.
+type Losses map[string]Loss
+
+// Loss is what the power cuts took of one flush strategy.
+type Loss struct {
+	Window string        `json:"window"` // what they may take
+	Cuts   uint64        `json:"cuts"`   // after an acknowledgement
+	Acked  uint64        `json:"acked"`  // events that were acknowledged between opening the store and the cut
+	Lossy  uint64        `json:"lossy"`  // cuts that took some of these
+	Lost   uint64        `json:"lost"`   // events that they took
+	Most   uint64        `json:"most"`   // events that one of them took
+	Age    time.Duration `json:"ageNs"`  // how long the oldest had been acknowledged when an append was begun that was acknowledged too
+}
+
+// Add adds what other cuts took.
+func (l Losses) Add(strategy string, o Loss) {
+	s := l[strategy]
+	l[strategy] = Loss{
+		Window: o.Window, Cuts: s.Cuts + o.Cuts, Acked: s.Acked + o.Acked, Lossy: s.Lossy + o.Lossy, Lost: s.Lost + o.Lost,
+		Most: max(s.Most, o.Most), Age: max(s.Age, o.Age),
+	}
+}
+
 // Crash counts a crash of which acked acknowledged appends were verified.
 func (t *Tally) Crash(acked int) {
 	t.Crashes++
@@ -69,6 +93,25 @@ func (t *Tally) Meet(what string) {
 		t.Met = Counts{}
 	}
 	t.Met[what]++
+}
+
+// Lose counts a power cut after which so many of the acked events were lost, if any were acknowledged at all.
+func (t *Tally) Lose(strategy, window string, acked, lost uint64, age time.Duration) {
+	if acked == 0 {
+		return
+	}
+	l := Loss{Window: window, Cuts: 1, Acked: acked, Lost: lost, Most: lost, Age: age}
+	if lost > 0 {
+		l.Lossy = 1
+	}
+	t.lose(strategy, l)
+}
+
+func (t *Tally) lose(strategy string, l Loss) {
+	if t.Losses == nil {
+		t.Losses = Losses{}
+	}
+	t.Losses.Add(strategy, l)
 }
 
 // Find adds a finding; the runner fills in which case it was.
@@ -84,6 +127,9 @@ func (t *Tally) Add(o Tally) {
 			t.Met = Counts{}
 		}
 		t.Met[what] += n
+	}
+	for strategy, l := range o.Losses {
+		t.lose(strategy, l)
 	}
 	t.Findings = append(t.Findings, o.Findings...)
 }

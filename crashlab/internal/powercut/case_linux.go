@@ -18,7 +18,7 @@ import (
 	"opossum/internal/workload"
 )
 
-// Techniques are power cuts on each file system that can be cut.
+// Techniques are power cuts on each file system that can be cut: any, and those that show what each flush strategy may lose.
 func Techniques() []lab.Technique {
 	var out []lab.Technique
 	for _, fs := range []host.FileSystem{host.Ext4, host.XFS} {
@@ -28,6 +28,14 @@ func Techniques() []lab.Technique {
 			Quick: 22, Share: 4,
 			Case: func(ctx context.Context, env lab.Env, seed, index uint64) (lab.Tally, error) {
 				return run(ctx, fs, env, draw(lab.Rand(seed, index)))
+			},
+		}, lab.Technique{
+			Name:  "windows/" + fs.Name,
+			About: "cuts the power of " + fs.Name + " under one flush strategy after the other: each loses what it may, and no more",
+			Quick: 2 * uint64(len(strategies())), Share: 2,
+			Case: func(ctx context.Context, env lab.Env, seed, index uint64) (lab.Tally, error) {
+				shapes := strategies()
+				return run(ctx, fs, env, drawWindows(lab.Rand(seed, index), shapes[index%uint64(len(shapes))].Name))
 			},
 		})
 	}
@@ -43,7 +51,8 @@ type store struct {
 	witness *workload.Witness
 	kept    opossum.Position // what must stay, besides what the witness knows
 	epoch   uint64
-	cuts    int // torn tails in quarantine
+	told    invariant.History // by the process of this cycle that appended
+	cuts    int               // torn tails in quarantine
 	// writeBack says what is written back in this cycle without being asked for, nil: nothing is.
 	writeBack *rand.Rand
 	tally     lab.Tally
@@ -136,6 +145,9 @@ func (s *store) cut(t child.Task, m moment) (fate, string, error) {
 	s.say("cut %v after %s %d of %s, when it was %s", m.after, m.report, m.n, t.Do, f.doing)
 	s.tally.Meet("cut: " + t.Do + ", " + f.doing)
 	s.kept = max(s.kept, f.kept)
+	if t.Do == child.Append {
+		s.told = f.told
+	}
 	if err != nil || f.failed != "" {
 		return f, f.failed, err
 	}
@@ -173,9 +185,15 @@ func (s *store) judge(ctx context.Context, t child.Task) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	loss, err := s.shape.Window.Judge(s.told, v.Head)
+	if err != nil {
+		return err.Error(), nil
+	}
+	s.tally.Lose(s.shape.Strategy(), s.shape.Window.String(), loss.Acked, loss.Lost, loss.Age)
+	s.told = invariant.History{}
 	lost := s.witness.Lost(v.Head)
 	s.meet(t, v.Verdict, lost, epoch, len(cuts))
-	if wrong := lapse(s.shape.Relaxed, lost, s.kept, v.Head, s.epoch, epoch); wrong != "" {
+	if wrong := lapse(s.shape.Relaxed(), lost, s.kept, v.Head, s.epoch, epoch); wrong != "" {
 		return wrong, nil
 	}
 	s.witness.Forget(v.Head)

@@ -9,6 +9,7 @@ import (
 
 	"opossum"
 	"opossum/crashlab/internal/child"
+	"opossum/crashlab/internal/invariant"
 	"opossum/internal/workload"
 )
 
@@ -16,10 +17,11 @@ import (
 // later may have been written later.
 type fate struct {
 	doing  string           // when the power went: "starting", "opening", "working", "closing", "idle"
-	kept   opossum.Position // what must stay, besides what the witness knows: the head at opening, what was checkpointed
+	kept   opossum.Position // what must stay, besides what the witness and the history know: the head at opening, what was checkpointed
 	opened bool
-	head   opossum.Position // at opening
-	failed string           // an error that it had while there was power
+	head   opossum.Position  // at opening
+	told   invariant.History // since then
+	failed string            // an error that it had while there was power
 }
 
 // note takes a report.
@@ -45,6 +47,7 @@ func (f *fate) note(line string, w *workload.Witness) {
 		}
 	default:
 		w.Note(line)
+		f.told.Note(line)
 	}
 }
 

@@ -71,13 +71,10 @@ func draw(r *rand.Rand) life {
 		number++
 		c := cycle{seed: r.Uint64(), append: child.Task{
 			Do: child.Append, First: number * numbersPerCycle, Writers: 1 + r.IntN(maxWriters), Appends: 2000,
-			Filing: pick(r, "", "", "prompted", "prompted", "paused", "waited"),
+			Filing: pick(r, "", "", "prompted", "prompted", "paused", "waited"), Assure: pick(r, 0, 0, 25),
 		}}
 		c.drawCut(r, &large)
-		for r.IntN(4) == 0 {
-			c.recovery = append(c.recovery, moment{report: "begin", n: 1, after: within(r, 6*time.Millisecond)})
-		}
-		c.settle = pick(r, unsettled, unsettled, unsettled, killed, cutOff)
+		c.drawRecovery(r)
 		c.beside, c.deep, c.after, c.writeBack = r.IntN(3) == 0, r.IntN(4) == 0, r.IntN(4) == 0, r.IntN(2) == 0
 		if r.IntN(3) == 0 {
 			c.another = number*numbersPerCycle + maxWriters*workload.IDsPerWriter
@@ -85,6 +82,14 @@ func draw(r *rand.Rand) life {
 		l.cycles = append(l.cycles, c)
 	}
 	return l
+}
+
+// drawRecovery draws what is done to recoveries before one is judged.
+func (c *cycle) drawRecovery(r *rand.Rand) {
+	for r.IntN(4) == 0 {
+		c.recovery = append(c.recovery, moment{report: "begin", n: 1, after: within(r, 6*time.Millisecond)})
+	}
+	c.settle = pick(r, unsettled, unsettled, unsettled, killed, cutOff)
 }
 
 // drawCut draws what is appended when the power goes. large is how many large appends the store may still get.

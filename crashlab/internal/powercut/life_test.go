@@ -19,6 +19,7 @@ func TestLivesMeetEverything(t *testing.T) {
 			met["cut after "+c.cut.report] = true
 			met["large"] = met["large"] || c.append.First > workload.Large
 			met["cut after trimming"] = met["cut after trimming"] || c.cut.trim
+			met["assured"] = met["assured"] || c.append.Assure > 0
 			met["at once"] = met["at once"] || c.cut.after == 0
 			met["recovery cut twice"] = met["recovery cut twice"] || len(c.recovery) > 1
 			met["killed"] = met["killed"] || c.settle == killed
@@ -29,7 +30,7 @@ func TestLivesMeetEverything(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"small", "default", "relaxed", "one cycle", "cut after ack", "cut after begin", "cut after closing", "cut after done", "large", "cut after trimming", "at once",
+		"small", "default", "immediate", "auto", "periodic", "count", "disabled", "disabled-small", "assured", "one cycle", "cut after ack", "cut after begin", "cut after closing", "cut after done", "large", "cut after trimming", "at once",
 		"recovery cut twice", "killed", "cut off", "beside", "deep", "after", "another", "written back",
 	} {
 		require.True(t, met[what], what)

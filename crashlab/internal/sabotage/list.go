@@ -30,6 +30,98 @@ var All = []Sabotage{
 		By: []string{"cutpoints/ext4/append", "cuts/ext4"},
 	},
 	{
+		Name:  "count-off-by-one-group",
+		About: "FlushCount counts what was not synced before a group, and not the group: it syncs after it has acknowledged too many events.",
+		Edits: []variant.Edit{{
+			File: sequencerFile,
+			Old:  `s.cfg.Flush.due(uint64(last-s.cfg.Log.Durable()), age)`,
+			New:  `(!s.cfg.Flush.Relaxed() || s.cfg.Flush.due(uint64(g.first-1-s.cfg.Log.Durable()), age))`,
+		}},
+		By: []string{"windows/ext4", "windows/xfs"},
+	},
+	{
+		Name:  "interval-ignored",
+		About: "FlushPeriodic never syncs, however old what is not synced becomes.",
+		Edits: []variant.Edit{
+			{File: flushFile, Old: ` || age >= p.Interval && p.Relaxed()`, New: ``},
+			{File: sequencerFile, Old: `	if s.cfg.Flush.Interval == never || `, New: `	if s.cfg.Flush.Relaxed() || `},
+		},
+		By: []string{"windows/ext4", "windows/xfs"},
+	},
+	{
+		Name:  "interval-of-the-newest",
+		About: "FlushPeriodic looks at the age of the newest event that is not synced: while appends keep coming, it never syncs.",
+		Edits: []variant.Edit{{
+			File: sequencerFile,
+			Old:  `	if s.cfg.Log.Durable() == g.first-1 {`,
+			New:  `	if true {`,
+		}},
+		By: []string{"windows/ext4", "windows/xfs"},
+	},
+	{
+		Name:  "due-after-acknowledging",
+		About: "FlushPeriodic and FlushCount sync what is due after they have acknowledged the group that made it due.",
+		Edits: []variant.Edit{
+			{
+				File: sequencerFile,
+				Old:  syncLines + placesLines + visibleLine,
+				New: `	sync := func() error {
+` + syncLines + `		return nil
+	}
+	if s.cfg.Flush.Interval == 0 || s.cfg.Flush.Interval == never {
+		if err := sync(); err != nil {
+			return err
+		}
+	}
+` + placesLines + visibleLine + `
+	close(g.done)
+	if err := sync(); err != nil {
+		return err
+	}
+`,
+			},
+			closeOnce,
+		},
+		By: []string{"windows/ext4", "windows/xfs"},
+	},
+	{
+		Name:  "durable-too-early",
+		About: "What is acknowledged is called durable, whether or not it is synced: WaitDurable and WhenDurable come back at once.",
+		Edits: []variant.Edit{{
+			File: sequencerFile,
+			Old:  visibleLine + `	s.cfg.Ledger.Advance(ledger.Durable, s.cfg.Log.Durable())`,
+			New:  visibleLine + `	s.cfg.Ledger.Advance(ledger.Durable, last)`,
+		}},
+		By: []string{"windows/ext4", "windows/xfs"},
+	},
+	{
+		Name:  "when-durable-ignored",
+		About: "An append with WhenDurable is acknowledged as any other.",
+		Edits: []variant.Edit{{
+			File: sequencerFile,
+			Old:  `	if whenDurable {`,
+			New:  `	if false {`,
+		}},
+		By: []string{"windows/ext4", "windows/xfs"},
+	},
+	{
+		Name:  "sync-does-nothing",
+		About: "Sync and WaitDurable of a relaxed store return when what they are asked for is readable.",
+		Edits: []variant.Edit{
+			{
+				File: sequencerFile,
+				Old:  `	if err := s.syncTo(ctx, s.cfg.Ledger.Get(ledger.Visible)); err != nil {`,
+				New:  `	if err := ctx.Err(); err != nil {`,
+			},
+			{
+				File: "engine.go",
+				Old:  `	if err := e.ledger.Wait(ctx, ledger.Durable, p); err != nil {`,
+				New:  `	if err := ctx.Err(); err != nil {`,
+			},
+		},
+		By: []string{"windows/ext4", "windows/xfs"},
+	},
+	{
 		Name:  "staged-events-ignored",
 		About: "A condition is checked against what is visible only, not against what is staged: two appends that exclude each other both succeed.",
 		Edits: []variant.Edit{{
@@ -308,9 +400,10 @@ var All = []Sabotage{
 // Pieces of the code that several edits move about.
 const (
 	sequencerFile    = "internal/sequencer/sequencer.go"
+	flushFile        = "internal/sequencer/flush.go"
 	materializerFile = "materializer/materializer.go"
 
-	syncLines = `	if !s.cfg.Flush.Relaxed() || s.Held() {
+	syncLines = `	if s.cfg.Flush.due(uint64(last-s.cfg.Log.Durable()), age) || s.Held() {
 		if err := s.cfg.Log.Sync(); err != nil {
 			return err
 		}
@@ -318,8 +411,7 @@ const (
 `
 	placesLines = `	g.setPlaces(s.cfg.Places, at)
 `
-	visibleLine = `	last := g.first + dcb.Position(g.count) - 1
-	s.cfg.Ledger.Advance(ledger.Visible, last)
+	visibleLine = `	s.cfg.Ledger.Advance(ledger.Visible, last)
 `
 	syncFilesLines = `	if err := m.cfg.Files.Sync(); err != nil {
 		return fmt.Errorf("materializer: sync event files: %w", err)
@@ -332,8 +424,10 @@ var closeOnce = variant.Edit{
 	File: sequencerFile,
 	Old: `			g.err = fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
 		}
+		s.party = s.waiting.Load() + int64(len(g.bodies)) // before anyone comes back and is counted twice
 		close(g.done)`,
 	New: `		}
+		s.party = s.waiting.Load() + int64(len(g.bodies)) // before anyone comes back and is counted twice
 		select {
 		case <-g.done:
 		default:

@@ -37,7 +37,7 @@ func registrations(fs host.FileSystem, env lab.Env, r *rand.Rand, name string, n
 			case e == kept:
 				t.Crash(1)
 				continue
-			case e == lost && shape.Relaxed:
+			case e == lost && shape.Relaxed():
 				t.Crash(0)
 				continue
 			}
@@ -46,7 +46,7 @@ func registrations(fs host.FileSystem, env lab.Env, r *rand.Rand, name string, n
 		}
 		return nil
 	})
-	if err == nil && shape.Relaxed && ends[lost] == 0 && len(t.Findings) == 0 {
+	if err == nil && shape.Relaxed() && ends[lost] == 0 && len(t.Findings) == 0 {
 		t.Find(fmt.Sprintf("%d registrations", n), "none was lost, though nothing was synced: the test cannot see the difference")
 	}
 	return t, err
