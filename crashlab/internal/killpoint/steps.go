@@ -14,6 +14,7 @@ var (
 		"create write wal/ACKED",
 		"mkdir sync events", "mkdir N", "create write link N.json",
 		"mkdir sync index", "create write sync index/.tmp-X", "rename remove index/N-N.idx",
+		"create write sync remove storage.probe", "create write storage.json.tmp", "rename storage.json", // of a disk that nobody has measured
 	)
 	recovering = append(list(
 		"mkdir sync quarantine", "create write sync quarantine/wal-N-at-N.bin", // a torn tail
