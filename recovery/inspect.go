@@ -27,12 +27,13 @@ const (
 )
 
 // ownNames are the names that may stand in a store's directory, beside those of storage.IsTemp. The last two belong to formats of this version that
-// this code does not write.
+// this code does not write. No context can have such a name, so that a directory of contexts never looks like a store.
 var ownNames = []string{
 	LockFile, ledger.FileName, ledger.FileName + ".tmp", storage.FileName, WALDir, EventsDir, IndexDir, QuarantineDir, "packs", "projections",
 }
 
-func isOwn(name string) bool { return slices.Contains(ownNames, name) || storage.IsTemp(name) }
+// IsPart reports whether a file or directory of that name may stand in a store's directory.
+func IsPart(name string) bool { return slices.Contains(ownNames, name) || storage.IsTemp(name) }
 
 // State is what Inspect found. It is a value; the bodies of frames are left out.
 type State struct {
@@ -177,7 +178,7 @@ func CheckNames(dir string, entries []fs.DirEntry) error {
 		return nil
 	}
 	for _, e := range entries {
-		if !isOwn(e.Name()) {
+		if !IsPart(e.Name()) {
 			return fmt.Errorf("%s holds %q and no %s: %w", dir, e.Name(), ledger.FileName, dcb.ErrNotStore)
 		}
 	}

@@ -449,6 +449,9 @@ func TestACreationThatWasInterruptedIsBegunAnew(t *testing.T) {
 	for _, s := range stages {
 		s.do(dir)
 		f := openFixture(t, dir).clone()
+		there, err := Exists(f.dir)
+		require.NoError(t, err, s.name)
+		require.False(t, there, s.name)
 		_, plan, err := f.recover()
 		require.NoError(t, err, s.name)
 		require.Equal(t, Created, plan.Outcome, s.name)

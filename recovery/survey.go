@@ -94,7 +94,7 @@ func (s *survey) names() error {
 	ours := false
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case !isOwn(name):
+		case !IsPart(name):
 			s.foreign = append(s.foreign, name)
 		case storage.IsTemp(name): // which measuring the disk for a store to be may leave
 			if e.Type().IsRegular() {
