@@ -1,6 +1,7 @@
 package opossum
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,13 +12,20 @@ import (
 // lock takes the store's lock for the life of the engine and writes down who holds it. The file stays when the lock is
 // released: removing it would let two owners lock two files of one name.
 func lock(path string) (*flock.Flock, error) {
-	l := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
+	return acquire(flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644)))
+}
+
+func acquire(l *flock.Flock) (*flock.Flock, error) {
+	path := l.Path()
 	ok, err := l.TryLock()
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
 		return nil, locked(path)
+	}
+	if err := inPlace(l); err != nil {
+		return nil, errors.Join(err, l.Unlock())
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -27,6 +35,23 @@ func lock(path string) (*flock.Flock, error) {
 	// the store from being opened.
 	_ = os.WriteFile(path, fmt.Appendf(nil, "pid %d on %s\n", os.Getpid(), host), 0o644)
 	return l, nil
+}
+
+// inPlace returns an error if the file that l locks is no longer the one at its path. Root.Delete renames a store under its lock: who opened the
+// file before that and got the lock after it would own nothing, beside the owner of a new store of that name.
+func inPlace(l *flock.Flock) error {
+	mine, err := l.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(l.Path())
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(mine, there) {
+		return fmt.Errorf("%w: %s was replaced in this moment", ErrLocked, l.Path())
+	}
+	return nil
 }
 
 // locked is the error for a lock that somebody else holds.
