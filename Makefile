@@ -19,10 +19,12 @@ run: ## the demo: a course enrolment under load, killed and recovered, in ./demo
 test: ## all tests, with the race detector and in shuffled order
 	$(GO) test -race -shuffle=on -timeout 9m ./...
 	$(GO) test -tags crashlab -short $(STEPPING)
+	$(GO) test -tags crashlab -run '^TestRootSteps' .
 
 test-short: ## a quick pass without the race detector
 	$(GO) test -short ./...
 	$(GO) test -tags crashlab -short $(STEPPING)
+	$(GO) test -tags crashlab -run '^TestRootSteps' .
 
 crash: crash-tools ## the crash lab, in the size of CI: power cuts, replayed disks, I/O errors, kills, rot, sabotages (Linux, root)
 	$(GO) run ./crashlab ci

@@ -12,6 +12,7 @@
 //	for ev, err := range view.All() { ... }
 //
 // One engine owns a store; any number of others, opened with Options.ReadOnly, show it beside that one.
+// OpenRoot manages many stores by name, the contexts of an application, each with options of its own.
 //
 // The names of the vocabulary (Event, Query, Condition, the errors) are aliases of those in package opossum/dcb, where
 // their contracts stand.

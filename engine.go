@@ -63,8 +63,9 @@ type Engine struct {
 	quit     chan struct{}
 }
 
-// hooks are where tests reach into an engine.
+// hooks are where tests reach into an engine, and a Root by locked.
 type hooks struct {
+	locked      func() error // the lock is taken, and nothing else changed; an error ends the opening
 	wal         wal.Options
 	snapshotted func()
 	free        func() (uint64, error)
@@ -125,6 +126,11 @@ func (e *Engine) open(h hooks) (err error) {
 		return err
 	}
 	undo = append(undo, e.lock.Unlock)
+	if h.locked != nil {
+		if err := h.locked(); err != nil {
+			return err
+		}
+	}
 	e.chooseFlush()
 	if e.files, err = eventfile.Open(filepath.Join(e.dir, recovery.EventsDir)); err != nil {
 		return err

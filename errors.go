@@ -18,6 +18,8 @@ var (
 	ErrReadOnly        = dcb.ErrReadOnly
 	ErrReopen          = dcb.ErrReopen
 	ErrNotStore        = dcb.ErrNotStore
+	ErrNotRoot         = dcb.ErrNotRoot
+	ErrNoContext       = dcb.ErrNoContext
 	ErrVersion         = dcb.ErrVersion
 	ErrPoisoned        = dcb.ErrPoisoned
 	ErrOutcomeUnknown  = dcb.ErrOutcomeUnknown

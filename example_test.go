@@ -69,6 +69,47 @@ func ExampleOpen_readOnly() {
 	// true
 }
 
+// Contexts are stores side by side, each with a name, an engine and a choice between safety and speed of its own.
+func ExampleOpenRoot() {
+	dir, err := os.MkdirTemp(".", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+
+	root, err := opossum.OpenRoot(dir, &opossum.RootOptions{
+		Create:   true, // contexts that do not exist
+		Contexts: map[string]opossum.Options{"clicks": {Flush: opossum.FlushDisabled}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer root.Close() // and every context
+
+	for _, name := range []string{"orders", "clicks"} {
+		store, err := root.Context(name) // opened once, and the same engine ever after
+		if err != nil {
+			log.Fatal(err)
+		}
+		position, err := store.Append(ctx, []opossum.Event{{Type: "Happened"}}, nil)
+		fmt.Println(name, position, err)
+	}
+	fmt.Println(root.List())
+
+	fmt.Println(root.Delete("clicks", opossum.ConfirmDelete))
+	fmt.Println(root.List())
+	_, err = root.Context("Orders")
+	fmt.Println(errors.Is(err, opossum.ErrInvalidOption)) // names are lower case
+	// Output:
+	// orders 1 <nil>
+	// clicks 1 <nil>
+	// [clicks orders] <nil>
+	// <nil>
+	// [orders] <nil>
+	// true
+}
+
 // A decision rests on what was read: the condition makes sure that nothing relevant has happened since.
 func ExampleEngine_Append_decision() {
 	dir, err := os.MkdirTemp(".", "example-")

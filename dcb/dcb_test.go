@@ -97,7 +97,7 @@ func requireSentinels(t *testing.T, err, family error, want []error) {
 // sentinels are all of them.
 var sentinels = []error{
 	dcb.ErrNoEvents, dcb.ErrInvalidEvent, dcb.ErrInvalidQuery, dcb.ErrTooLarge, dcb.ErrConditionFailed, dcb.ErrAlreadyExists,
-	dcb.ErrNotFound, dcb.ErrClosed, dcb.ErrLocked, dcb.ErrReadOnly, dcb.ErrNotStore, dcb.ErrVersion, dcb.ErrInvalidOption,
+	dcb.ErrNotFound, dcb.ErrClosed, dcb.ErrLocked, dcb.ErrReadOnly, dcb.ErrReopen, dcb.ErrNotStore, dcb.ErrNotRoot, dcb.ErrNoContext, dcb.ErrVersion, dcb.ErrInvalidOption,
 	dcb.ErrPoisoned, dcb.ErrOutcomeUnknown, dcb.ErrDiskFull, dcb.ErrCorrupt,
 	dcb.ErrEmptyType, dcb.ErrTypeTooLong, dcb.ErrEmptyTag, dcb.ErrDuplicateTag, dcb.ErrTagTooLong, dcb.ErrTooManyTags, dcb.ErrNotUTF8, dcb.ErrTimeRange,
 	dcb.ErrNoItems, dcb.ErrEmptyItem, dcb.ErrBadTerm, dcb.ErrTooManyItems, dcb.ErrNoClause, dcb.ErrBadLimit,

@@ -25,7 +25,7 @@ var (
 
 	// ErrNotFound: no event matches.
 	ErrNotFound = errors.New("no matching event")
-	// ErrClosed: the engine was closed.
+	// ErrClosed: the engine was closed, or the root of contexts.
 	ErrClosed = errors.New("engine is closed")
 	// ErrLocked: another process, or another engine of this one, owns the directory.
 	ErrLocked = errors.New("store is locked by another owner")
@@ -36,6 +36,10 @@ var (
 	ErrReopen = errors.New("store must be opened again")
 	// ErrNotStore: the directory holds other things than a store.
 	ErrNotStore = errors.New("not an opossum store")
+	// ErrNotRoot: the directory is itself a store, and not a root of contexts.
+	ErrNotRoot = errors.New("not a root of contexts")
+	// ErrNoContext: the root has no context of that name, and none was to be created.
+	ErrNoContext = errors.New("no such context")
 	// ErrVersion: the store was written by a newer version whose format this one does not know.
 	ErrVersion = errors.New("unknown format version")
 	// ErrInvalidOption: an option outside its range.
