@@ -28,6 +28,7 @@ func TestExamplesInPagesAreTheTestedOnes(t *testing.T) {
 	for _, c := range []struct{ page, marker, file, name string }{
 		{"README.md", "README example", "example_test.go", "Example"},
 		{"README.md", "README reader", "example_test.go", "ExampleOpen_readOnly"},
+		{"README.md", "README contexts", "example_test.go", "ExampleOpenRoot"},
 		{"docs/flush.md", "recipe production", "example_flush_test.go", "ExampleFlush_production"},
 		{"docs/flush.md", "recipe tests", "example_flush_test.go", "ExampleFlush_tests"},
 		{"docs/flush.md", "recipe staging", "example_flush_test.go", "ExampleFlush_staging"},

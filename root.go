@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -312,6 +313,21 @@ func (r *Root) list() (names []string, err error) {
 		}
 	}
 	return names, errors.Join(errs...)
+}
+
+// Opened yields the names and engines of the contexts that are open here when the loop begins, in the order of their names. It opens nothing: what looks at contexts, say to
+// scrape their metrics, must not bring them to life. The sequence can be used any number of times.
+func (r *Root) Opened() iter.Seq2[string, *Engine] {
+	return func(yield func(string, *Engine) bool) {
+		r.mu.Lock()
+		engines := maps.Clone(r.engines)
+		r.mu.Unlock()
+		for _, name := range slices.Sorted(maps.Keys(engines)) {
+			if e := engines[name]; !e.closed.Load() && !yield(name, e) {
+				return
+			}
+		}
+	}
 }
 
 // Delete deletes a context and all of its events, for ever. confirm must be ConfirmDelete. An engine of it that is open here is closed first; what it

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,6 +114,25 @@ func TestContextsAreStoresOfTheirOwn(t *testing.T) {
 	require.Equal(t, []string{"relaxed", "strict"}, listOK(t, r), "nothing is open")
 	require.EqualValues(t, 2, contextOK(t, r, "strict").Head())
 	require.Equal(t, []string{"relaxed", "strict"}, listOK(t, r), "one is open")
+}
+
+func TestOpenedYieldsWhatIsOpenAndOpensNothing(t *testing.T) {
+	r := rootIn(t, t.TempDir(), &RootOptions{Create: true}, open)
+	opened := r.Opened()
+	require.Empty(t, maps.Collect(opened))
+	b, a := contextOK(t, r, "b"), contextOK(t, r, "a")
+	contextOK(t, r, "c")
+	require.Equal(t, map[string]*Engine{"a": a, "b": b, "c": contextOK(t, r, "c")}, maps.Collect(opened), "the same sequence, now")
+	require.NoError(t, r.Delete("c", ConfirmDelete))
+	require.NoError(t, b.Close())
+	for name, e := range opened {
+		require.Equal(t, "a", name)
+		require.Same(t, a, e)
+		break
+	}
+	require.Len(t, maps.Collect(opened), 1)
+	require.NoError(t, r.Close())
+	require.Empty(t, maps.Collect(opened))
 }
 
 func TestRootOptionsNameEveryBadField(t *testing.T) {

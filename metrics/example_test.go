@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"iter"
 	"log"
 	"net/http"
 	"net/http/httptest"
@@ -66,24 +65,18 @@ func ExampleNewContextsCollector() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	stores := map[string]*opossum.Engine{} // a program guards it with a mutex
-	registry := prometheus.NewRegistry()
-	var contexts iter.Seq2[string, opossum.Metrics] = func(yield func(string, opossum.Metrics) bool) {
-		for name, store := range stores {
-			if !yield(name, store.Metrics()) {
-				return
-			}
-		}
+	root, err := opossum.OpenRoot(dir, &opossum.RootOptions{Create: true})
+	if err != nil {
+		log.Fatal(err)
 	}
-	registry.MustRegister(metrics.NewContextsCollector(contexts, nil))
+	defer root.Close()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics.NewContextsCollector(root.Opened(), nil))
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	for _, name := range []string{"billing", "sales"} {
-		store, err := opossum.Open(filepath.Join(dir, name), nil)
-		if err != nil {
+		if _, err := root.Context(name); err != nil {
 			log.Fatal(err)
 		}
-		defer store.Close()
-		stores[name] = store
 		fmt.Println("opened", name)
 		scrape(handler, "opossum_poisoned")
 	}

@@ -35,14 +35,15 @@ func NewCollector(source Source, labels prometheus.Labels) prometheus.Collector 
 	}
 }
 
-// NewContextsCollector returns a collector of the metrics of contexts that come and go: of those that the sequence yields at a scrape, with their names,
-// which become the label [ContextLabel]. It must yield each name once, else the scrape fails. Every metric gets the labels besides, nil for none; ContextLabel
+// NewContextsCollector returns a collector of the metrics of contexts that come and go: of those that the sequence yields at a scrape, say Opened of an
+// [opossum.Root], with their names, which become the label [ContextLabel]. It must yield each name once, else the scrape fails. Every metric gets the labels besides, nil for none; ContextLabel
 // may not be among them. Scrapes may run at once: the sequence must bear it.
-func NewContextsCollector(contexts iter.Seq2[string, opossum.Metrics], labels prometheus.Labels) prometheus.Collector {
+func NewContextsCollector[S Source](contexts iter.Seq2[string, S], labels prometheus.Labels) prometheus.Collector {
 	return &collector{
 		rows: describe([]string{ContextLabel}, labels),
 		each: func(collect func(m *opossum.Metrics, labels ...string)) {
-			for name, m := range contexts {
+			for name, source := range contexts {
+				m := source.Metrics()
 				collect(&m, name)
 			}
 		},

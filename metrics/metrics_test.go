@@ -163,7 +163,7 @@ func TestSeveralEnginesShareARegistry(t *testing.T) {
 		NewCollector(fixed(a), prometheus.Labels{"context": "a"}),
 		NewCollector(fixed(b), prometheus.Labels{"context": "b"}))
 	require.Error(t, single.Register(NewCollector(fixed(b), prometheus.Labels{"context": "b"})), "twice the same labels")
-	contexts := map[string]opossum.Metrics{"a": a, "b": b}
+	contexts := map[string]fixed{"a": fixed(a), "b": fixed(b)}
 	together := registry(t, NewContextsCollector(maps.All(contexts), nil))
 	require.Equal(t, values(t, single), values(t, together), "two ways to say the same")
 	delete(contexts, "a")
@@ -177,9 +177,9 @@ func TestSeveralEnginesShareARegistry(t *testing.T) {
 func TestAContextThatCannotBeToldApartFailsTheScrape(t *testing.T) {
 	for name, names := range map[string][]string{"not UTF-8": {"\xff"}, "twice": {"a", "a"}} {
 		t.Run(name, func(t *testing.T) {
-			r := registry(t, NewContextsCollector(func(yield func(string, opossum.Metrics) bool) {
+			r := registry(t, NewContextsCollector(func(yield func(string, fixed) bool) {
 				for _, n := range names {
-					if !yield(n, sample()) {
+					if !yield(n, fixed(sample())) {
 						return
 					}
 				}
