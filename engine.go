@@ -179,7 +179,7 @@ func (e *Engine) chooseFlush() {
 	if e.strategy == FlushAuto {
 		e.strategy = FlushBatch
 	}
-	e.flush = e.opts.Flush.Policy(e.opts.FlushInterval, uint64(e.opts.FlushEvery), e.opts.GroupWait)
+	e.flush = e.opts.policy()
 }
 
 // learnStorage recalls what the disk is like, or measures it if nobody has: a new store, one that was copied to another disk. That nothing can be measured
@@ -365,7 +365,7 @@ func (e *Engine) Head() Position { return e.ledger.Get(ledger.Visible) }
 func (e *Engine) Durable() Position { return e.ledger.Get(ledger.Durable) }
 
 // WaitDurable returns when everything up to p is durable. It prompts a sync if p is readable already, and else waits until it is. A read-only engine
-// prompts nothing, and waits until its owner has come so far. Errors: ctx's, ErrClosed, ErrPoisoned.
+// prompts nothing, and waits until its owner has come so far. Errors: ctx's, ErrClosed, ErrPoisoned; read-only: ErrReopen, ErrCorrupt.
 func (e *Engine) WaitDurable(ctx context.Context, p Position) error {
 	if e.Durable() >= p {
 		return nil
@@ -386,7 +386,7 @@ func (e *Engine) WaitDurable(ctx context.Context, p Position) error {
 func (e *Engine) Materialized() Position { return e.ledger.Get(ledger.Materialized) }
 
 // WaitMaterialized returns when everything up to p is filed and checkpointed. It prompts both: filing then goes ahead of appends.
-// A read-only engine prompts nothing, and waits until its owner has come so far. Errors: ctx's, ErrClosed, ErrPoisoned.
+// A read-only engine prompts nothing, and waits until its owner has come so far. Errors: ctx's, ErrClosed, ErrPoisoned; read-only: ErrReopen, ErrCorrupt.
 func (e *Engine) WaitMaterialized(ctx context.Context, p Position) error {
 	if e.ledger.Get(ledger.Materialized) >= p {
 		return nil
@@ -485,7 +485,9 @@ func (e *Engine) cleanEnd() error {
 	}
 	syncErr := error(nil)
 	if e.flush.Relaxed() {
-		syncErr = e.log.Sync()
+		if syncErr = e.log.Sync(); syncErr == nil {
+			e.ledger.Advance(ledger.Durable, e.log.Durable())
+		}
 	}
 	if err := errors.Join(syncErr, e.mat.Stop()); err != nil || e.poison.Load() != nil {
 		return err

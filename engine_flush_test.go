@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -287,4 +289,75 @@ func TestWaitDurableWaitsForWhatIsToCome(t *testing.T) {
 	go func() { done <- e.WaitDurable(ctxb, 3) }()
 	require.NoError(t, e.Close())
 	require.ErrorIs(t, await(t, done), ErrClosed)
+}
+
+// What Close makes durable is durable, and who waited for that is told so.
+func TestCloseMakesTrueWhatOneWaitsFor(t *testing.T) {
+	for _, f := range strategies {
+		t.Run(f.String(), func(t *testing.T) {
+			v, dir := new(valve), t.TempDir()
+			h := hooks{}
+			h.wal.Fdatasync = v.fdatasync
+			e := openStore(t, dir, &Options{Flush: f, FlushInterval: MaxFlushInterval, FlushEvery: MaxFlushEvery}, h)
+			appendOK(t, e, nil, event("T"))
+			entered, open := v.shut()
+			defer open()
+			syncing := make(chan error, 1)
+			if e.flush.Relaxed() {
+				go func() { syncing <- e.Sync(ctxb) }()
+			} else { // its like: somebody else's append
+				go func() {
+					_, err := e.Append(ctxb, []Event{event("T")}, nil)
+					syncing <- err
+				}()
+			}
+			await(t, entered)
+			head := e.Metrics().Assigned + 1
+			second := make(chan result, 1)
+			go func() {
+				p, err := e.Append(ctxb, []Event{event("T")}, nil, WhenDurable())
+				second <- result{p, err}
+			}()
+			waitAssigned(t, e, head)
+			closed := make(chan error, 1)
+			go func() { closed <- e.Close() }()
+			for !e.closed.Load() {
+				runtime.Gosched()
+			}
+			open()
+			require.NoError(t, await(t, syncing))
+			answer := await(t, second)
+			require.NoError(t, await(t, closed))
+			if answer.err != nil { // Close may be over before it has begun to wait for its sync
+				require.ErrorIs(t, answer.err, ErrOutcomeUnknown)
+				require.NotErrorIs(t, answer.err, ErrClosed, "which would mean that it is not written")
+			} else {
+				require.Equal(t, head, answer.p)
+			}
+			require.Equal(t, head, e.Durable())
+			require.NoError(t, e.WaitDurable(ctxb, head))
+			e = openStore(t, dir, nil, hooks{})
+			require.Equal(t, "clean", e.Recovery().Outcome)
+			require.Equal(t, head, e.Head())
+		})
+	}
+}
+
+func TestAnAppendThatIsWrittenAndCannotBeDurableHasAnUnknownOutcome(t *testing.T) {
+	v := new(valve)
+	h := hooks{}
+	h.wal.Fdatasync = v.fdatasync
+	e := openStore(t, t.TempDir(), &Options{Flush: FlushDisabled}, h)
+	v.fail(syscall.EIO)
+	_, err := e.Append(ctxb, []Event{event("T")}, nil, WhenDurable())
+	require.ErrorIs(t, err, ErrOutcomeUnknown)
+	require.NotErrorIs(t, err, ErrPoisoned, "which would mean that it is not written")
+	require.ErrorContains(t, err, syscall.EIO.Error())
+	require.EqualValues(t, 1, e.Head())
+	_, err = e.Append(ctxb, []Event{event("T")}, nil, WhenDurable())
+	require.ErrorIs(t, err, ErrPoisoned)
+	require.NotErrorIs(t, err, ErrOutcomeUnknown)
+	for _, wait := range []error{e.WaitDurable(ctxb, 1), e.WaitDurable(ctxb, 9), e.Sync(ctxb)} {
+		require.ErrorIs(t, wait, ErrPoisoned)
+	}
 }

@@ -28,7 +28,7 @@ type Metrics struct {
 	Returned               uint64 // condition checks taken again because their snapshot was too old
 
 	Groups     Sizes         // commits, by how many appends shared one: a write, and by default an fsync, each
-	CommitTime time.Duration // spent in writes and fsyncs, all groups together
+	CommitTime time.Duration // spent in writes and fsyncs of the log, also those that failed
 	Stalled    time.Duration // for how long the commit in progress has not returned, 0 below a second
 
 	Flushes        Latencies // fsyncs of the log that succeeded, by how long they took
@@ -39,7 +39,7 @@ type Metrics struct {
 	LastFlushError error     // the newest of them, nil: none failed
 
 	LagEvents, LagBytes uint64        // acknowledged and not yet checkpointed
-	LagTime             time.Duration // for how long the oldest of them has been acknowledged, up to 1 % too much; 0 if there is none
+	LagTime             time.Duration // for how long the oldest of them has been acknowledged, or the store open; up to 1 % or 10 ms too much; 0 if there is none
 	Held                uint64        // appends that had to wait, for filing at MaxLag or for the index to give memory back
 
 	RecentBytes  int64  // memory that the index of the newest events takes, about

@@ -3,9 +3,11 @@ package opossum
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -123,4 +125,29 @@ func TestAFailedFlushIsInTheMetrics(t *testing.T) {
 	require.EqualValues(t, 1, m.FlushFailures)
 	require.ErrorIs(t, m.LastFlushError, syscall.EIO)
 	require.Equal(t, flushes, m.Flushes.Count)
+}
+
+// All the time that writes and syncs take is counted, be they for an append, for who waits, or in vain.
+func TestCommitTimeIsAllTheTimeOfTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := error(nil)
+		h := hooks{}
+		h.wal.Fdatasync = func(*os.File) error {
+			time.Sleep(50 * time.Millisecond)
+			return broken
+		}
+		e := openStore(t, t.TempDir(), &Options{Flush: FlushPeriodic, FlushInterval: MaxFlushInterval}, h)
+		for range 10 {
+			require.NoError(t, e.WaitDurable(ctxb, appendOK(t, e, nil, event("T"))))
+		}
+		m := e.Metrics()
+		require.Equal(t, 500*time.Millisecond, m.Flushes.Sum)
+		require.Equal(t, 500*time.Millisecond, m.CommitTime)
+		broken = syscall.EIO
+		appendOK(t, e, nil, event("T"))
+		require.Error(t, e.Sync(ctxb))
+		synctest.Wait()
+		require.Equal(t, 550*time.Millisecond, e.Metrics().CommitTime)
+		require.NoError(t, e.Close())
+	})
 }

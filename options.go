@@ -28,7 +28,7 @@ const (
 	MinFlushInterval = time.Millisecond // less than most syncs take: FlushBatch is what such a user wants
 	MaxFlushInterval = time.Hour
 	MaxFlushEvery    = 1_000_000
-	MaxGroupWait     = time.Second
+	MaxGroupWait     = 20 * time.Millisecond // more than pays on any disk: FlushAuto takes 1 and 2 ms
 )
 
 // Options of an engine. The zero value of each field is its default; nil Options are all defaults.
@@ -38,11 +38,12 @@ type Options struct {
 	// FlushInterval is how long an acknowledged event may be without a sync, in FlushPeriodic and FlushCount; others do not look at it.
 	// From MinFlushInterval to MaxFlushInterval; default DefaultFlushInterval.
 	FlushInterval time.Duration
-	// FlushEvery is how many acknowledged events may not be without a sync (fewer may), in FlushCount. From 1, which makes it FlushBatch, to MaxFlushEvery;
-	// default DefaultFlushEvery.
+	// FlushEvery is the number of acknowledged events before which there is a sync, in FlushCount: always fewer are without one. From 1, which is as safe as
+	// FlushBatch, to MaxFlushEvery; default DefaultFlushEvery.
 	FlushEvery int
 	// GroupWait is how long a commit may wait for the appends of those who were answered with the commit before it, in FlushBatch and FlushAuto: where syncs are
-	// slow, larger groups are worth it. A lonely writer is never waited for. Up to MaxGroupWait; default none, or in FlushAuto what the storage asks for.
+	// slow, larger groups are worth it. A writer who is alone does not wait, but once when others have just gone; beside one who comes seldom he waits each time
+	// that they meet. Up to MaxGroupWait; default none, or in FlushAuto what the storage asks for.
 	GroupWait time.Duration
 
 	// MaxLagEvents bounds how many events may be acknowledged and not yet filed and checkpointed; at the bound appends wait,
@@ -62,7 +63,7 @@ type Options struct {
 
 	// ReadOnly opens a store without owning it: no lock is taken, nothing is created or changed, and an owner may be running beside
 	// it, here or in another process. The engine shows what was acknowledged at its last refresh; it refreshes itself
-	// every 50 ms and when [Engine.Refresh] asks for it. Of the other options only RecentBytes and Logger have a meaning then.
+	// every 50 ms and when [Engine.Refresh] asks for it. Of the other options only RecentBytes, Tracer and Logger have a meaning then.
 	ReadOnly bool
 
 	// Tracer is told of appends and reads. Default: none. Package opossum/tracing has one for OpenTelemetry.
@@ -99,7 +100,7 @@ func (o *Options) Validate() error {
 		bad("MaxLagBytes", o.MaxLagBytes, "at least 1, or 0 for the default")
 	}
 	if o.MinFreeBytes < -1 {
-		bad("MinFreeBytes", o.MinFreeBytes, "at least 0, or -1 for no floor")
+		bad("MinFreeBytes", o.MinFreeBytes, "at least 1, -1 for no floor, or 0 for the default")
 	}
 	if o.RecentBytes != 0 && o.RecentBytes < MinRecentBytes {
 		bad("RecentBytes", o.RecentBytes, fmt.Sprintf("at least %d, or 0 for the default", MinRecentBytes))

@@ -27,10 +27,10 @@ var badOptions = []struct {
 		[]Options{{FlushInterval: time.Millisecond}, {FlushInterval: time.Hour}}, "from 1ms to 1h0m0s",
 	},
 	{"FlushEvery", []Options{{FlushEvery: -1}, {FlushEvery: 1_000_001}}, []Options{{FlushEvery: 1}, {FlushEvery: 1_000_000}}, "from 1 to 1000000"},
-	{"GroupWait", []Options{{GroupWait: -1}, {GroupWait: time.Second + 1}}, []Options{{GroupWait: time.Second}}, "from 0 to 1s"},
+	{"GroupWait", []Options{{GroupWait: -1}, {GroupWait: 20*time.Millisecond + 1}}, []Options{{GroupWait: 20 * time.Millisecond}}, "from 0 to 20ms"},
 	{"MaxLagEvents", []Options{{MaxLagEvents: -1}}, []Options{{MaxLagEvents: 1}, {MaxLagEvents: math.MaxInt}}, "at least 1"},
 	{"MaxLagBytes", []Options{{MaxLagBytes: -5}}, []Options{{MaxLagBytes: 1}}, "at least 1"},
-	{"MinFreeBytes", []Options{{MinFreeBytes: -2}}, []Options{{MinFreeBytes: -1}}, "at least 0, or -1"},
+	{"MinFreeBytes", []Options{{MinFreeBytes: -2}}, []Options{{MinFreeBytes: -1}}, "at least 1, -1 for no floor"},
 	{"RecentBytes", []Options{{RecentBytes: -1}, {RecentBytes: MinRecentBytes - 1}}, []Options{{RecentBytes: MinRecentBytes}}, "at least 4096"},
 }
 

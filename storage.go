@@ -16,6 +16,15 @@ type (
 	StorageClass = storage.Class
 )
 
+// The classes of storage; docs/flush.md says what tells them apart, and what FlushAuto makes of each.
+const (
+	StorageUnknown = storage.Unknown
+	StorageNVMe    = storage.NVMe
+	StorageSSD     = storage.SSD
+	StorageHDD     = storage.HDD
+	StorageNetwork = storage.Network
+)
+
 // MeasureStorage measures what it takes to make a few bytes durable in dir, a directory that exists, be it a store's or one where a store shall
 // be, and tells what the system says of the disk. It needs no store, takes no lock and may be called beside an owner, who shares the disk with it
 // meanwhile. It changes nothing but a file of its own, which it removes. It takes up to a second, longer only if a single flush does.

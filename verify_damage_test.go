@@ -52,6 +52,19 @@ const (
 	patientRotates = 1 << 10
 )
 
+// copyLive copies a store beside its owner, who files nothing. It begins anew while the owner removes what a checkpoint before has made superfluous.
+func copyLive(t *testing.T, to, from string) {
+	t.Helper()
+	for {
+		err := os.CopyFS(to, os.DirFS(from))
+		if !errors.Is(err, fs.ErrNotExist) {
+			require.NoError(t, err)
+			return
+		}
+		require.NoError(t, os.RemoveAll(to))
+	}
+}
+
 // makePatient makes the store below base, where copies of it can be links.
 func makePatient(t *testing.T, base string, clean bool) *patient {
 	t.Helper()
@@ -76,7 +89,7 @@ func makePatient(t *testing.T, base string, clean bool) *patient {
 	resume, err := e.PauseFiling(ctxb)
 	require.NoError(t, err)
 	fillTo(patientBoth)
-	require.NoError(t, os.CopyFS(s.older, os.DirFS(e.Dir())))
+	copyLive(t, s.older, e.Dir())
 	fillTo(patientHead)
 	id, err := ledger.Load(e.Dir())
 	require.NoError(t, err)
@@ -85,7 +98,7 @@ func makePatient(t *testing.T, base string, clean bool) *patient {
 		require.NoError(t, os.CopyFS(s.dir, os.DirFS(e.Dir())))
 		e = openStore(t, e.Dir(), opts, h)
 	} else {
-		require.NoError(t, os.CopyFS(s.dir, os.DirFS(e.Dir()))) // as a killed process would leave it
+		copyLive(t, s.dir, e.Dir()) // as a killed process would leave it
 	}
 	resume()
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,27 +25,27 @@ type diagnosis struct {
 
 func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "doctor",
+		Use:   "doctor [DIRECTORY]",
 		Short: "Measure the disk under a directory and say what it is like",
 		Long: `doctor measures how long the disk under a directory takes to make a few bytes durable, and shows it beside what is usual for
 disks of that class: nvme below 1 ms, ssd below 5 ms, hdd below 20 ms, network above; a disk with a protected cache counts as a
 better class. Then it shows what the system says of file system and device, what FlushAuto makes of it, and what speaks against
 keeping events there. Warnings do not change the exit status.
 
-The directory has to exist. It may be a store, with or without an owner, whose appends it shares the disk with for up to a second,
+The directory, which is the argument or --dir, has to exist. It may be a store, with or without an owner, whose appends it shares the disk with for up to a second,
 or a place where a store shall be. It changes nothing but a file of its own, which it removes.
 
 A device that acknowledges flushes and does not do them looks like a fast one. That cannot be told from inside; doctor says
 where a figure is too good to be plausible, and no warning proves nothing. Only cutting the power would.`,
-		Example: "  opossum doctor --dir demo-data\n  opossum doctor --dir . --json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := a.storeDir()
+		Example: "  opossum doctor demo-data\n  opossum doctor --json .",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := a.measuredDir(args)
 			if err != nil {
 				return err
 			}
 			m, err := opossum.MeasureStorage(cmd.Context(), dir)
-			if errors.Is(err, fs.ErrNotExist) {
+			if _, missing := os.Stat(dir); errors.Is(missing, fs.ErrNotExist) {
 				return &reworded{fmt.Sprintf("there is no directory %s: doctor measures where a store is or shall be", dir), err}
 			}
 			if err != nil {
@@ -58,6 +59,17 @@ where a figure is too good to be plausible, and no warning proves nothing. Only 
 			return err
 		},
 	}
+}
+
+// measuredDir returns the directory that is the argument, if there is one, else what --dir or the environment names.
+func (a *app) measuredDir(args []string) (string, error) {
+	switch {
+	case len(args) == 0:
+		return a.storeDir()
+	case a.dir != "" && a.dir != args[0]:
+		return "", usagef("two directories: the argument %s and --dir %s", args[0], a.dir)
+	}
+	return args[0], nil
 }
 
 func diagnose(dir string, m opossum.Storage) diagnosis {

@@ -25,11 +25,11 @@ func addEngineFlags(cmd *cobra.Command, level slog.Level) *engineFlags {
 	o := &f.options
 	f.set.TextVar(&o.Flush, "flush", opossum.FlushBatch, "when an append is acknowledged: `strategy` batch, immediate, periodic, count, disabled or auto")
 	f.set.DurationVar(&o.FlushInterval, "flush-interval", opossum.DefaultFlushInterval, "periodic, count: how long an event may be without a sync")
-	f.set.IntVar(&o.FlushEvery, "flush-every", opossum.DefaultFlushEvery, "count: so many events may not be without a sync")
+	f.set.IntVar(&o.FlushEvery, "flush-every", opossum.DefaultFlushEvery, "count: sync before so many acknowledged events are without one")
 	f.set.DurationVar(&o.GroupWait, "group-wait", 0, "batch, auto: how long a commit waits for the writers of the one before (auto: 0 is what the storage asks for)")
 	f.set.IntVar(&o.MaxLagEvents, "max-lag-events", opossum.DefaultMaxLagEvents, "so many acknowledged events without a file make appends wait")
 	f.set.Int64Var(&o.MaxLagBytes, "max-lag-bytes", opossum.DefaultMaxLagBytes, "so many bytes of them, too")
-	f.set.Int64Var(&o.MinFreeBytes, "min-free-bytes", opossum.DefaultMinFreeBytes, "free space that appends leave; -1: none")
+	f.set.Int64Var(&o.MinFreeBytes, "min-free-bytes", opossum.DefaultMinFreeBytes, "free space that appends leave; -1: none, 0: the default")
 	f.set.Int64Var(&o.RecentBytes, "recent-bytes", opossum.DefaultRecentBytes, "memory for the index of the newest events")
 	f.set.TextVar(&f.level, "logger", level, "print what the engine says from this `level` on: debug, info, warn or error")
 	cmd.Flags().AddFlagSet(f.set)
@@ -54,6 +54,10 @@ func (f *engineFlags) open(dir string, stderr io.Writer) (*opossum.Engine, error
 // args returns those that were given, for a process that shall have the same.
 func (f *engineFlags) args() []string {
 	var out []string
-	f.set.Visit(func(flag *pflag.Flag) { out = append(out, fmt.Sprintf("--%s=%s", flag.Name, flag.Value)) })
+	f.set.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed { // Visit knows only of those that this set has parsed itself
+			out = append(out, fmt.Sprintf("--%s=%s", flag.Name, flag.Value))
+		}
+	})
 	return out
 }

@@ -44,10 +44,11 @@ func TestFlagsAreOptions(t *testing.T) {
 		"--flush=count", "--flush-every=7", "--flush-interval=3s", "--group-wait=2ms", "--logger=ERROR",
 		"--max-lag-bytes=3", "--max-lag-events=2", "--min-free-bytes=-1", "--recent-bytes=5000",
 	}
-	f := addEngineFlags(&cobra.Command{}, slog.LevelWarn)
+	cmd := &cobra.Command{}
+	f := addEngineFlags(cmd, slog.LevelWarn)
 	require.Empty(t, f.args())
 	require.NoError(t, f.check())
-	require.NoError(t, f.set.Parse(given))
+	require.NoError(t, cmd.ParseFlags(given)) // as the program does
 	require.NoError(t, f.check())
 	require.Equal(t, given, f.args())
 	require.Equal(t, opossum.Options{

@@ -40,7 +40,7 @@ func newStat(a *app) *cobra.Command {
 		Short: "Show what a store is made of",
 		Long: `stat shows the positions of the store, its parts, and their sizes on disk. The head is the last event; up to indexed the
 index is on disk; up to materialized every event is durably a file of its own. The lag is the number of events that are
-durable in the log and not yet files. The disk is as the store's owner found it when it was first opened there, with what the flush
+in the log and not yet files. The disk is as the store's owner found it when it was first opened there, with what the flush
 strategy auto makes of that; 'opossum doctor' measures anew.
 
 It works beside an owner, and shows what is on disk. How many appends the owner has taken, how large its groups are, whether it

@@ -8,7 +8,8 @@ import (
 )
 
 // ages remembers when positions became visible, so that one can tell for how long the oldest of those after another has been so. It is safe for
-// concurrent use. What it says may be too old by agesApart, or by an agesMost-th of the time it spans, never too young.
+// concurrent use. What it says is never too young, and too old by
+// agesApart, or 1 % of it, at most.
 type ages struct {
 	mu    sync.Mutex
 	marks []mark // ascending in both
@@ -30,15 +31,22 @@ func (a *ages) note(p, done dcb.Position, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forget(done)
-	if n := len(a.marks); n > 0 && now.Sub(a.marks[n-1].when) < agesApart {
+	n := len(a.marks)
+	if n > 0 && now.Sub(a.marks[n-1].when) < agesApart {
 		a.marks[n-1].upTo = p
 		return
 	}
-	if len(a.marks) == agesMost { // every two become one that stands for both
-		for i := range agesMost / 2 {
-			a.marks[i] = mark{a.marks[2*i+1].upTo, a.marks[2*i].when}
+	if n == agesMost { // what is closer than a fair share of the time they span becomes one
+		apart, kept := now.Sub(a.marks[0].when)*2/agesMost, 1
+		for _, m := range a.marks[1:] {
+			if last := &a.marks[kept-1]; m.when.Sub(last.when) < apart {
+				last.upTo = m.upTo
+				continue
+			}
+			a.marks[kept] = m
+			kept++
 		}
-		a.marks = a.marks[:agesMost/2]
+		a.marks = a.marks[:kept]
 	}
 	a.marks = append(a.marks, mark{p, now})
 }

@@ -89,6 +89,9 @@ func New(cfg Config) *Sequencer {
 	s.stats.init()
 	s.gate.init(cfg)
 	s.mu.staged = cfg.Ledger.Get(ledger.Assigned)
+	if filed := cfg.Ledger.Get(ledger.Materialized); s.mu.staged > filed {
+		s.ages.note(s.mu.staged, filed, time.Now()) // nobody knows how old the backlog is; so old it is at least
+	}
 	go s.run()
 	return s
 }
@@ -124,10 +127,15 @@ func (s *Sequencer) settle(ctx context.Context, p dcb.Position, answer error) er
 	if answer != nil {
 		return nil
 	}
-	if err := s.syncTo(ctx, p); err != nil {
-		return fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
+	err := s.syncTo(ctx, p)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ctx.Err(), dcb.ErrOutcomeUnknown)
 	}
-	return nil
+	// Not Is ErrPoisoned or ErrClosed, which mean that it is certainly not written.
+	return fmt.Errorf("%w: it is written, and not durable: %v", dcb.ErrOutcomeUnknown, err)
 }
 
 func (s *Sequencer) append(ctx context.Context, b *batch) (dcb.Position, error) {
@@ -439,7 +447,7 @@ func (s *Sequencer) commit(g *group) error {
 	s.cfg.Ledger.Advance(ledger.Visible, last)
 	s.cfg.Ledger.Advance(ledger.Durable, s.cfg.Log.Durable())
 	now := time.Now()
-	s.stats.committed(g, now.Sub(start))
+	s.stats.committed(g)
 	s.ages.note(last, s.cfg.Ledger.Get(ledger.Materialized), now)
 	return nil
 }
@@ -477,7 +485,7 @@ func (s *Sequencer) take() *group {
 
 // sleep returns true when the committer was woken, false when what is written has to be synced.
 func (s *Sequencer) sleep() (woken bool) {
-	if s.cfg.Flush.Interval == never || s.cfg.Log.Durable() == s.cfg.Ledger.Get(ledger.Visible) {
+	if !s.cfg.Flush.Relaxed() || s.cfg.Flush.Interval == Never || s.cfg.Log.Durable() == s.cfg.Ledger.Get(ledger.Visible) {
 		<-s.wake
 		return true
 	}

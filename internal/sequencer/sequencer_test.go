@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -37,6 +38,15 @@ const (
 	rigEvery         = 10
 )
 
+// Policies as the flush strategies of those names have them.
+var (
+	FlushBatch     = FlushPolicy{Every: 1}
+	FlushImmediate = FlushPolicy{Every: 1, Alone: true}
+	FlushPeriodic  = FlushPolicy{Every: math.MaxUint64, Interval: rigInterval}
+	FlushCount     = FlushPolicy{Every: rigEvery, Interval: rigInterval}
+	FlushDisabled  = FlushPolicy{Every: math.MaxUint64, Interval: Never}
+)
+
 // rig is a sequencer with everything below it and nothing above: the test plays the materializer.
 type rig struct {
 	*Sequencer
@@ -52,11 +62,7 @@ type rig struct {
 	seed     uint64
 }
 
-func newRig(t *testing.T, flush Flush, limits Limits, opt wal.Options, snapshotted func()) *rig {
-	return newRigWith(t, flush.Policy(rigInterval, rigEvery, 0), limits, opt, snapshotted)
-}
-
-func newRigWith(t *testing.T, flush FlushPolicy, limits Limits, opt wal.Options, snapshotted func()) *rig {
+func newRig(t *testing.T, flush FlushPolicy, limits Limits, opt wal.Options, snapshotted func()) *rig {
 	dir := t.TempDir()
 	id := wal.StoreID(uuid.New())
 	b, err := wal.BuildGeneration(dir, id, 1, time.Now(), &wal.Link{}, 1, nil)

@@ -12,7 +12,6 @@ import (
 type counters struct {
 	appends, events, bytes atomic.Uint64
 	groups                 *histogram.Histogram[int64]
-	commitNanos            atomic.Uint64
 	rejected, repeated     atomic.Uint64
 	returned               atomic.Uint64
 }
@@ -24,19 +23,18 @@ func (c *counters) init() {
 	c.groups = histogram.New[int64](1, groupMost, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 }
 
-func (c *counters) committed(g *group, took time.Duration) {
+func (c *counters) committed(g *group) {
 	c.appends.Add(uint64(len(g.bodies)))
 	c.events.Add(uint64(g.count))
 	c.bytes.Add(uint64(g.bytes))
 	c.groups.Record(int64(len(g.bodies)))
-	c.commitNanos.Add(uint64(took))
 }
 
 // Stats is a snapshot of what the sequencer counted since it started.
 type Stats struct {
 	Appends, Events, Bytes uint64                    // committed
 	Groups                 histogram.Snapshot[int64] // commits, by how many appends shared one
-	CommitTime             time.Duration             // in writes and syncs, all groups together
+	CommitTime             time.Duration             // in writes and syncs, also those that failed
 	Rejected               uint64                    // by a condition
 	Repeated               uint64                    // found to be written before, by their IDs
 	Returned               uint64                    // sent back for a newer snapshot
@@ -53,7 +51,7 @@ func (s *Sequencer) Stats() Stats {
 	return Stats{
 		Appends: c.appends.Load(), Events: c.events.Load(), Bytes: c.bytes.Load(),
 		Groups:     c.groups.Snapshot(),
-		CommitTime: time.Duration(c.commitNanos.Load()),
+		CommitTime: s.Busy(),
 		Rejected:   c.rejected.Load(), Repeated: c.repeated.Load(), Returned: c.returned.Load(),
 		Held:      s.gate.holds.Load(),
 		LagEvents: s.gate.lagEvents(), LagBytes: s.gate.lagBytes.Load(),

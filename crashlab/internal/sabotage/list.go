@@ -44,7 +44,7 @@ var All = []Sabotage{
 		About: "FlushPeriodic never syncs, however old what is not synced becomes.",
 		Edits: []variant.Edit{
 			{File: flushFile, Old: ` || age >= p.Interval && p.Relaxed()`, New: ``},
-			{File: sequencerFile, Old: `	if s.cfg.Flush.Interval == never || `, New: `	if s.cfg.Flush.Relaxed() || `},
+			{File: sequencerFile, Old: ` || s.cfg.Flush.Interval == Never || `, New: ` || s.cfg.Flush.Relaxed() || `},
 		},
 		By: []string{"windows/ext4", "windows/xfs"},
 	},
@@ -68,7 +68,7 @@ var All = []Sabotage{
 				New: `	sync := func() error {
 ` + syncLines + `		return nil
 	}
-	if s.cfg.Flush.Interval == 0 || s.cfg.Flush.Interval == never {
+	if s.cfg.Flush.Interval == 0 || s.cfg.Flush.Interval == Never {
 		if err := sync(); err != nil {
 			return err
 		}
