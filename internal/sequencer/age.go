@@ -1,6 +1,8 @@
 package sequencer
 
 import (
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -8,8 +10,7 @@ import (
 )
 
 // ages remembers when positions became visible, so that one can tell for how long the oldest of those after another has been so. It is safe for
-// concurrent use. What it says is never too young, and too old by
-// agesApart, or 1 % of it, at most.
+// concurrent use. What it says may be too old by agesApart and a hundredth of the longest time that it had to span meanwhile, never too young.
 type ages struct {
 	mu    sync.Mutex
 	marks []mark // ascending in both
@@ -31,24 +32,27 @@ func (a *ages) note(p, done dcb.Position, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forget(done)
-	n := len(a.marks)
-	if n > 0 && now.Sub(a.marks[n-1].when) < agesApart {
+	if n := len(a.marks); n > 0 && now.Sub(a.marks[n-1].when) < agesApart {
 		a.marks[n-1].upTo = p
 		return
 	}
-	if n == agesMost { // what is closer than a fair share of the time they span becomes one
-		apart, kept := now.Sub(a.marks[0].when)*2/agesMost, 1
-		for _, m := range a.marks[1:] {
-			if last := &a.marks[kept-1]; m.when.Sub(last.when) < apart {
-				last.upTo = m.upTo
-				continue
-			}
-			a.marks[kept] = m
-			kept++
-		}
-		a.marks = a.marks[:kept]
+	if len(a.marks) == agesMost {
+		a.thin()
 	}
 	a.marks = append(a.marks, mark{p, now})
+}
+
+// thin makes one mark of the two neighbours that span the least together. So none spans much more than another, however many come. (Were every two made
+// one whenever there are too many, the first would take in half of all.) REQUIRES: a.mu is held; there are three marks.
+func (a *ages) thin() {
+	least, span := 0, time.Duration(math.MaxInt64)
+	for i := range len(a.marks) - 2 {
+		if d := a.marks[i+2].when.Sub(a.marks[i].when); d < span {
+			least, span = i, d
+		}
+	}
+	a.marks[least].upTo = a.marks[least+1].upTo
+	a.marks = slices.Delete(a.marks, least+1, least+2)
 }
 
 // of returns for how long the oldest position after p has been visible, 0 if there is none.

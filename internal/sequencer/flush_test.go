@@ -319,6 +319,36 @@ func TestAGroupWaitEnds(t *testing.T) {
 	})
 }
 
+// The wait is over as soon as all have come: at once, if they were quicker than the committer.
+func TestAGroupWaitEndsWhenAllAreBack(t *testing.T) {
+	const sync, wait = 100 * time.Millisecond, time.Second // a sync takes so long that the committer looks at free space after each
+	for _, c := range []struct{ think, look time.Duration }{
+		{think: 2 * time.Millisecond},
+		{look: time.Millisecond}, // before it waits, and they are back by then
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, FlushPolicy{Every: 1, GroupWait: wait}, Limits{}, slowDisk(sync), nil)
+			r.gate.free = func() (uint64, error) {
+				time.Sleep(c.look)
+				return 1 << 40, nil
+			}
+			first := r.async(ctxb, nil, event("T"))
+			synctest.Wait()
+			two := []<-chan answer{r.async(ctxb, nil, event("T")), r.async(ctxb, nil, event("T"))}
+			for _, a := range append(two, first) {
+				require.NoError(t, (<-a).err)
+			}
+			start := time.Now()
+			second := r.async(ctxb, nil, event("T"))
+			time.Sleep(c.think)
+			for _, a := range []<-chan answer{second, r.async(ctxb, nil, event("T"))} {
+				require.NoError(t, (<-a).err)
+			}
+			require.Equal(t, c.think+c.look+sync, time.Since(start), "%+v", c)
+		})
+	}
+}
+
 func TestAGroupWaitDoesNotHoldUpClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, FlushPolicy{Every: 1, GroupWait: time.Second}, Limits{}, slowDisk(time.Millisecond), nil)
@@ -366,7 +396,7 @@ func TestAgesAreThoseOfARecord(t *testing.T) {
 			}
 			got := a.of(done, now)
 			require.GreaterOrEqual(t, got, want)
-			require.LessOrEqual(t, got, want+max(agesApart, want/100), "after %d of %d", done, p)
+			require.LessOrEqual(t, got, want+agesApart+now.Sub(start)/100, "after %d of %d", done, p)
 			require.LessOrEqual(t, len(a.marks), agesMost)
 		}
 	})
@@ -401,6 +431,24 @@ func TestTheAgeOfALastingLag(t *testing.T) {
 		}
 		require.InDelta(t, lag, a.of(last-behind-1, now), float64(lag/100+agesApart))
 	}
+}
+
+// A long time without a checkpoint is remembered in little memory, the longer the more roughly, and never as too short.
+func TestAgesOfALongBacklog(t *testing.T) {
+	const n = 20 * agesMost
+	var a ages
+	at := func(p dcb.Position) time.Time { return time.Unix(1000, 0).Add(time.Duration(p) * agesApart) }
+	for p := dcb.Position(1); p <= n; p++ {
+		a.note(p, 0, at(p))
+		require.LessOrEqual(t, len(a.marks), agesMost)
+	}
+	for p := dcb.Position(1); p <= n; p++ {
+		want := at(n).Sub(at(p))
+		got := a.of(p-1, at(n))
+		require.GreaterOrEqual(t, got, want, "of what comes after %d", p-1)
+		require.LessOrEqual(t, got, want+agesApart+at(n).Sub(at(0))/100, "of what comes after %d", p-1)
+	}
+	require.Zero(t, a.of(n, at(2*n)), "nothing comes after the last")
 }
 
 func BenchmarkWhatCountingCosts(b *testing.B) {
