@@ -49,7 +49,7 @@ type Reader struct {
 	durable dcb.Position // the highest known so far
 	settled bool         // the first Refresh has succeeded
 	buf     []byte
-	sync    func(f *os.File, from int64) error // settleFrom; tests make it fail
+	sync    func(*os.File) error // settleOpen; tests make it fail
 
 	gens atomic.Pointer[[]*followed] // in use, ascending; the last is where the log ends
 }
@@ -63,7 +63,7 @@ type followed struct {
 
 // NewReader returns a reader of the log in dir that hands out the events from position next on. It opens nothing yet.
 func NewReader(dir string, id StoreID, next dcb.Position) *Reader {
-	r := &Reader{dir: dir, id: id, next: next, sync: settleFrom}
+	r := &Reader{dir: dir, id: id, next: next, sync: settleOpen}
 	r.gens.Store(new([]*followed))
 	return r
 }

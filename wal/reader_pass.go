@@ -227,13 +227,7 @@ func (r *Reader) look(g *followed, whole bool) (Scanned, error) {
 // settle makes durable what is intact and not known to be, and looks at it again, now as the disk has it: all that is
 // intact then is durable. A system that cannot sync what is open for reading shows what is known to be durable.
 func (r *Reader) settle(g *followed, s Scanned) (Scanned, error) {
-	from := s.Valid
-	for _, f := range slices.Backward(s.Commits) {
-		if f.First > r.durable {
-			from = f.Offset
-		}
-	}
-	err := r.sync(g.file, from)
+	err := r.sync(g.file)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return s, nil
 	}

@@ -25,14 +25,16 @@ func settle(path string) error {
 	return f.Close()
 }
 
-// settleFrom makes durable what f, which may be open for reading only, holds, and drops it from offset off on from the page
-// cache. A file system that knows no sync is one that is never written, and shows what it holds.
-func settleFrom(f *os.File, off int64) error {
+// settleOpen makes durable what f holds, which may be open for reading only, and drops it from the page cache. A file system that knows no sync is one that
+// is never written, and shows what it holds.
+//
+// It drops all of the file, although only its end may be in doubt: the kernel keeps whatever is in one piece of memory with what is not to be dropped, and such
+// a piece may be megabytes.
+func settleOpen(f *os.File) error {
 	if err := step.Datasync(f); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
-	page := int64(os.Getpagesize())
-	if err := unix.Fadvise(int(f.Fd()), off/page*page, 0, unix.FADV_DONTNEED); err != nil {
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
 		return fmt.Errorf("fadvise %s: %w", f.Name(), err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"os"
 	"testing"
 
@@ -15,10 +16,40 @@ func TestSettlingNeedsNoRightToWrite(t *testing.T) {
 	for _, path := range []string{path, "/dev/null"} { // which answers a sync with EINVAL
 		f, err := os.Open(path)
 		require.NoError(t, err)
-		for _, off := range []int64{0, 1, 4096, 19_999} {
-			require.NoError(t, settleFrom(f, off), "%s from %d", path, off)
-		}
+		require.NoError(t, settleOpen(f), path)
 		require.NoError(t, f.Close())
-		require.ErrorIs(t, settleFrom(f, 0), unix.EBADF)
+		require.ErrorIs(t, settleOpen(f), unix.EBADF)
+	}
+}
+
+// What is read back after settling comes from the disk: nothing of it is left in memory. Only a file system with a disk shows that.
+func TestSettlingLeavesNothingInMemory(t *testing.T) {
+	const size = 1 << 20
+	path := t.TempDir() + "/file"
+	var fs unix.Statfs_t
+	require.NoError(t, unix.Statfs(t.TempDir(), &fs))
+	if fs.Type == unix.TMPFS_MAGIC {
+		t.Skip("temporary files are in memory alone")
+	}
+	cached := func(f *os.File) int {
+		var stat unix.Cachestat_t
+		err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{Len: size}, &stat, 0)
+		if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+			t.Skipf("the kernel does not tell what it holds in memory: %v", err)
+		}
+		require.NoError(t, err)
+		return int(stat.Cache) * os.Getpagesize()
+	}
+	for name, settle := range map[string]func(f *os.File) error{
+		"by its name": func(f *os.File) error { return settle(f.Name()) },
+		"open":        settleOpen,
+	} {
+		require.NoError(t, os.WriteFile(path, make([]byte, size), 0o644))
+		f, err := os.Open(path)
+		require.NoError(t, err)
+		require.Positive(t, cached(f))
+		require.NoError(t, settle(f), name)
+		require.Zero(t, cached(f), name)
+		require.NoError(t, f.Close())
 	}
 }

@@ -18,5 +18,5 @@ func settle(path string) error {
 	return errors.Join(step.Sync(f), f.Close())
 }
 
-// settleFrom makes durable what f holds, which is open for reading only: Windows does not permit that.
-func settleFrom(f *os.File, _ int64) error { return step.Sync(f) }
+// settleOpen makes durable what f holds, which is open for reading only: Windows does not permit that.
+func settleOpen(f *os.File) error { return step.Sync(f) }
