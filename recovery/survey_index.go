@@ -249,6 +249,9 @@ func (x *indexSurvey) termsIn(ctx context.Context, r segment.Range, want spans, 
 			return err
 		}
 		for piece, err := range entry.List.Each() {
+			if errors.Is(err, dcb.ErrCorrupt) {
+				break // of this term alone: what is known of the others still counts
+			}
 			if err != nil {
 				return err
 			}
