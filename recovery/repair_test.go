@@ -392,6 +392,68 @@ func TestWithoutConsentFilesAreWrittenAndNothingElse(t *testing.T) {
 	f.requireAll(9, 2)
 }
 
+// A damaged file is put aside once, and only if it has to be: what is filed but above the checkpoint is written again anyway.
+func TestADamagedFileIsPutAsideOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		p, checkpoint dcb.Position
+		steps         int // that name it
+	}{
+		"in the middle":      {4, 9, 1},
+		"the last event":     {9, 9, 1},
+		"behind it":          {10, 9, 1},
+		"provisional":        {8, 7, 0},
+		"provisional, at it": {9, 7, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := ward(t)
+			f.file(7, 9)
+			f.indexed(7, 9)
+			f.ledger(func(l *ledger.State) { l.Materialized = c.checkpoint })
+			f.put(f.event(c.p), []byte("rot"))
+			rep, err := Repair(t.Context(), f.dir, RepairOptions{})
+			require.NoError(t, err)
+			naming := slices.DeleteFunc(rep.Steps, func(s string) bool { return !strings.Contains(s, filepath.Base(f.event(c.p))) })
+			require.Len(t, naming, c.steps, "%q", rep.Steps)
+			kept := 0
+			for path, b := range tree(t, f.dir) {
+				if b == "rot" && strings.HasPrefix(path, QuarantineDir) {
+					kept++
+				}
+			}
+			require.Equal(t, c.steps, kept)
+			f.requireAll(9)
+		})
+	}
+}
+
+// Who looks at a plan before it is carried out sees all of it.
+func TestEveryPartOfAPlanIsTold(t *testing.T) {
+	store := filepath.Join("a", "store")
+	at := func(name string) string { return filepath.Join(store, name) }
+	for names, plan := range map[string]repairPlan{
+		"kept":                 {keep: []string{at("kept")}},
+		"aside":                {aside: []string{at("aside")}},
+		"positions 3 to 5":     {write: spans{{3, 5}}},
+		LostType:               {write: spans{{3, 5}}, lost: spans{{3, 5}}},
+		"segment":              {segments: []string{at("segment")}},
+		"positions 7 to 9":     {index: spans{{7, 9}}},
+		"generation 8":         {log: 8},
+		"epoch 4":              {ledger: &ledger.State{Epoch: 4}},
+		"2 generations":        {drop: []uint64{1, 2}},
+		"temp":                 {temps: []string{at("temp")}},
+		"stray":                {strays: []string{at("stray")}},
+		"that was interrupted": {finish: true},
+	} {
+		steps := plan.steps(store)
+		require.Len(t, steps, 1, names)
+		require.Contains(t, steps[0], names)
+		require.NotContains(t, steps[0], store, "names are told as they are in the store")
+		require.False(t, plan.empty())
+	}
+	require.Empty(t, repairPlan{}.steps(store))
+	require.True(t, repairPlan{}.empty())
+}
+
 // A lost event keeps the tags that the index knows, so that conditions on them still see it.
 func TestALostEventKeepsItsTags(t *testing.T) {
 	f := ward(t)

@@ -243,6 +243,16 @@ func TestVerifyNamesEveryKindOfDamage(t *testing.T) {
 		"a segment that knows too much": {func(f *fixture) { f.misindex(1, 3, func(e *dcb.Event) { e.Tags = append(e.Tags, "more") }) }, damaged, func(f *fixture) Finding {
 			return Finding{Kind: Altered, File: f.segment(1, 3), First: 1, Last: 3, Detail: "it has 12 postings, where its events have 9"}
 		}},
+		"a segment that knows too little of events that are only in the log": {func(f *fixture) {
+			f.misindex(7, 9, func(e *dcb.Event) { e.Tags = e.Tags[1:] })
+		}, damaged, func(f *fixture) Finding {
+			return Finding{Kind: Altered, File: f.segment(7, 9), First: 7, Last: 9, Detail: `the tag "all"`}
+		}},
+		"a segment that knows too much of events that are only in the log": {func(f *fixture) {
+			f.misindex(7, 9, func(e *dcb.Event) { e.Tags = append(e.Tags, "more") })
+		}, damaged, func(f *fixture) Finding {
+			return Finding{Kind: Altered, File: f.segment(7, 9), First: 7, Last: 9, Detail: "it has 12 postings, where its events have 9"}
+		}},
 		"a segment that knows another type": {func(f *fixture) { f.misindex(4, 6, func(e *dcb.Event) { e.Type = "Other" }) }, damaged, func(f *fixture) Finding {
 			return Finding{Kind: Altered, File: f.segment(4, 6), First: 4, Last: 6, Detail: "the type"}
 		}},
@@ -438,12 +448,20 @@ func (c ends) Err() error {
 	return nil
 }
 
-// TestASurveyThatIsEndedIsNoWholeOne, wherever it is ended.
+// TestASurveyThatIsEndedIsNoWholeOne, wherever it is ended: also in the last that it looks at.
 func TestASurveyThatIsEndedIsNoWholeOne(t *testing.T) {
-	f := hard(t, true)
-	f.put(filepath.Join(f.dir, QuarantineDir, unfinishedDir, "stray"), []byte("of a repair that died"))
-	f.put(filepath.Join(f.dir, EventsDir, "stray", "deep"), []byte("x"))
-	f.put(filepath.Join(f.walDir, "00000009.tmp", "00000000000000000001"), []byte("x"))
+	for name, last := range map[string][]string{"a stray": {EventsDir, "stray", "deep"}, "a repair that died": {QuarantineDir, unfinishedDir, "stray"}} {
+		t.Run(name, func(t *testing.T) {
+			f := hard(t, true)
+			f.remove(filepath.Join(f.dir, QuarantineDir))
+			f.put(filepath.Join(f.walDir, "00000009.tmp", "00000000000000000001"), []byte("x"))
+			f.put(filepath.Join(append([]string{f.dir}, last...)...), []byte("x"))
+			requireNoHalfSurvey(t, f)
+		})
+	}
+}
+
+func requireNoHalfSurvey(t *testing.T, f *fixture) {
 	for name, do := range map[string]func(context.Context) error{
 		"verify": func(ctx context.Context) error {
 			_, err := Verify(ctx, f.dir, VerifyOptions{})

@@ -550,6 +550,29 @@ func TestASyncCoversWhatWasAcknowledgedBeforeIt(t *testing.T) {
 }
 
 // The window is what was staged since the caller looked, however long the history is.
+// A sync that comes while one is running finds the committer at work: it is woken once for each time it slept, and nobody waits for it under the lock.
+func TestSyncsDuringASyncDoNotHang(t *testing.T) {
+	keeper := new(gatekeeper)
+	r := newRig(t, FlushDisabled, Limits{}, keeper.options(), nil)
+	for range 3 {
+		_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+		require.NoError(t, err)
+		open := keeper.shut()
+		syncs := make(chan error, 2)
+		go func() { syncs <- r.Sync(ctxb) }()
+		get(t, keeper.entered)
+		go func() { syncs <- r.Sync(ctxb) }()
+		eventually(t, "a group for the second sync", func() bool { return len(r.openGroups()) == 1 })
+		appended := r.async(ctxb, nil, event("T"))
+		eventually(t, "staged behind it", func() bool { return r.ledger.Get(ledger.Assigned) > r.ledger.Get(ledger.Visible) })
+		open()
+		require.NoError(t, get(t, appended).err)
+		require.NoError(t, get(t, syncs))
+		require.NoError(t, get(t, syncs))
+		require.Empty(t, r.wake)
+	}
+}
+
 func TestALongHistoryIsNoLongWindow(t *testing.T) {
 	r := newRig(t, FlushDisabled, Limits{}, wal.Options{}, nil)
 	many := make([]dcb.Event, windowEvents)
