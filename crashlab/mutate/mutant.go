@@ -21,6 +21,7 @@ type mutant struct {
 	before string
 	after  string
 	keep   string // goes behind the file's end, so that an import stays used
+	nth    int    // of those that would have the same name, from 1
 	form   form
 	outer  [2]int // the offsets of what takes that form
 }
@@ -36,9 +37,13 @@ const (
 	failing               // a call that returns an error
 )
 
-// name is the same after the lines have moved.
+// name is the same after the lines have moved. No two mutants have the same.
 func (m mutant) name() string {
-	return fmt.Sprintf("%s %s, %s: `%s` -> `%s`", m.file, m.within, m.kind, oneLine(m.before), oneLine(m.after))
+	name := fmt.Sprintf("%s %s, %s: `%s` -> `%s`", m.file, m.within, m.kind, oneLine(m.before), oneLine(m.after))
+	if m.nth > 1 {
+		name += fmt.Sprintf(" (%d)", m.nth)
+	}
+	return name
 }
 
 func oneLine(s string) string {
@@ -70,6 +75,12 @@ func mutants(file, src string) ([]mutant, error) {
 	}
 	ast.Inspect(tree, f.visit)
 	slices.SortStableFunc(f.found, func(a, b mutant) int { return a.from - b.from })
+	same := map[string]int{}
+	for i := range f.found {
+		name := f.found[i].name()
+		same[name]++
+		f.found[i].nth = same[name]
+	}
 	return f.found, nil
 }
 

@@ -228,6 +228,17 @@ func TestTheListOfTheHarmless(t *testing.T) {
 	require.Equal(t, map[string]bool{all[0].name(): true}, judgedHarmless(doc))
 }
 
+// Who is judged harmless is one mutant, and not also those that look the same elsewhere in the function.
+func TestNoTwoMutantsHaveTheSameName(t *testing.T) {
+	_, all, _ := found(t, "x := a < b\ny := a < b\nz := a < b")
+	names := map[string]bool{}
+	for _, m := range all {
+		require.False(t, names[m.name()], m.name())
+		names[m.name()] = true
+		require.Equal(t, map[string]bool{m.name(): true}, judgedHarmless("- "+m.name()+": a reason.\n"))
+	}
+}
+
 func TestTheTable(t *testing.T) {
 	var s score
 	s.pkg, s.all = "wal", 9

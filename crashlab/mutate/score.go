@@ -86,7 +86,7 @@ func (s *score) row(b *strings.Builder) {
 	fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %d | %d | %s |\n", s.pkg, s.all, s.counted, s.own, s.others, s.timeout, s.harmless, s.alive, share)
 }
 
-var judgedLine = regexp.MustCompile("(?m)^- (\\S+ \\S*, [a-z ]+: `[^`]*` -> `[^`]*`)")
+var judgedLine = regexp.MustCompile("(?m)^- (\\S+ \\S*, [a-z ]+: `[^`]*` -> `[^`]*`(?: \\([0-9]+\\))?)")
 
 // judgedHarmless reads the names of mutants out of the list in a document: lines that begin with "- " and a name.
 func judgedHarmless(doc string) map[string]bool {

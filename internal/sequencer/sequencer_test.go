@@ -670,6 +670,22 @@ func TestAContextThatEndsBeforeTheLockIsAnError(t *testing.T) {
 }
 
 // A rejection that cannot be told from a repeated append is an error, and never a success.
+// The sequencer may end while an append is checked: then it is not written, and told so.
+func TestASequencerThatEndsBeforeTheLockRefuses(t *testing.T) {
+	for want, end := range map[error]func(r *rig){
+		dcb.ErrClosed:   func(r *rig) { r.Close() },
+		dcb.ErrPoisoned: func(r *rig) { r.Poison(errors.New("the disk is gone")) },
+	} {
+		var r *rig
+		r = newRig(t, FlushBatch, Limits{}, wal.Options{}, func() { end(r) })
+		p, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+		require.ErrorIs(t, err, want)
+		require.NotErrorIs(t, err, dcb.ErrOutcomeUnknown, "it is not written")
+		require.Zero(t, p)
+		require.Zero(t, r.ledger.Get(ledger.Assigned))
+	}
+}
+
 func TestAMatchThatCannotBeReadIsAnError(t *testing.T) {
 	r := newRig(t, FlushBatch, Limits{}, wal.Options{}, nil)
 	_, err := r.Append(ctxb, []dcb.Event{event("T", "a")}, nil)
