@@ -439,6 +439,7 @@ func TestEveryPartOfAPlanIsTold(t *testing.T) {
 		"positions 7 to 9":     {index: spans{{7, 9}}},
 		"generation 8":         {log: 8},
 		"epoch 4":              {ledger: &ledger.State{Epoch: 4}},
+		"1 generation":         {drop: []uint64{1}},
 		"2 generations":        {drop: []uint64{1, 2}},
 		"temp":                 {temps: []string{at("temp")}},
 		"stray":                {strays: []string{at("stray")}},
@@ -647,6 +648,20 @@ func TestAMalformedRecordInAnIntactFrame(t *testing.T) {
 	}
 }
 
+// The same in a generation that another continues. When all of it is filed, it is not needed any more.
+func TestAMalformedRecordInAnEarlierGeneration(t *testing.T) {
+	f := newFixture(t)
+	require.NoError(t, wal.RemoveGeneration(f.walDir, 1))
+	frame := f.frame(3, 4)
+	frame.Body[len(frame.Body)-1] ^= 1
+	b := f.generation(1, &wal.Link{}, 1, f.frame(1, 2), frame)
+	f.generation(2, linkTo(b), 5, f.frame(5, 6))
+	f.file(1, 4)
+	require.False(t, f.verify().Sound())
+	f.repair(RepairOptions{})
+	f.requireAll(6)
+}
+
 // A repair died between copying a file to quarantine and giving the copy its name. Were the copy taken for a source, the next repair would make it anew
 // while it relies on it.
 func TestAHalfMadeCopyIsNoSource(t *testing.T) {
@@ -672,14 +687,18 @@ func TestARepairEndsWithItsContext(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := r.run(ctx)
+		rep, err := r.run(ctx)
 		cancel()
 		if n < at {
 			require.NoError(t, err)
 			break
 		}
+		require.LessOrEqual(t, n, at+1, "steps go on; the log and its witness are one")
+		require.Equal(t, err == nil, rep.Done)
 		if err != nil {
 			require.ErrorIs(t, err, context.Canceled)
+		} else {
+			f.requireRepaired()
 		}
 		_, err = Repair(t.Context(), f.dir, RepairOptions{})
 		require.NoError(t, err)

@@ -113,7 +113,11 @@ func (s *survey) logFindings(j judgement) []Finding {
 		out = append(out, s.generationFindings(g, j)...)
 	}
 	for _, b := range s.log.broken {
-		out = append(out, Finding{Kind: Altered, File: b.file, Offset: b.offset, First: b.First, Last: b.Last, Detail: b.reason})
+		f := Finding{Kind: Altered, File: b.file, Offset: b.offset, First: b.First, Last: b.Last, Detail: b.reason}
+		if j.refusal == nil || b.Last <= j.ledger.Materialized {
+			f.Harmless, f.Detail = true, f.Detail+"; nothing in it is needed any more"
+		}
+		out = append(out, f)
 	}
 	if j.refusal != nil {
 		file, offset, reason := refusedAt(j.refusal)
