@@ -49,6 +49,11 @@ func TestASurveyOfALogThatCannotBeReadIsAnError(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ELOOP)
 
 	f = ward(t)
+	linkToItself(t, wal.AckedPath(f.walDir))
+	_, err = Verify(t.Context(), f.dir, VerifyOptions{})
+	require.ErrorIs(t, err, syscall.ELOOP)
+
+	f = ward(t)
 	_, err = Verify(t.Context(), f.dir, VerifyOptions{Progress: func(uint64, uint64) { f.remove(filepath.Dir(f.path(4))) }})
 	require.ErrorIs(t, err, fs.ErrNotExist, "what stood in it, nobody knows")
 }

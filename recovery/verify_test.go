@@ -352,6 +352,36 @@ func TestAStoreThatWasNotBornIsSound(t *testing.T) {
 }
 
 // Only a store without a ledger was not born; one that has a ledger and a log in which nothing happened is as sound as it says.
+// Events in the log alone are events: a store that has lost its ledger and nothing else is not begun anew.
+func TestAStoreWithEventsInTheLogAloneWasBorn(t *testing.T) {
+	f := newFixture(t)
+	f.append(2, 5)
+	f.remove(filepath.Join(f.dir, ledger.FileName))
+	r := f.verify()
+	require.False(t, r.Sound(), "%v", r.Findings)
+	require.EqualValues(t, 5, r.Head)
+	f.repair(RepairOptions{})
+	f.requireAll(5)
+}
+
+// Whatever is wrong with one file, those behind it are looked at as well.
+func TestEachOfSeveralDamagedFilesIsNamed(t *testing.T) {
+	f := ward(t)
+	f.writeOther(1)
+	f.put(f.event(2), []byte("rot"))
+	f.put(f.event(3), f.get(f.event(4)))
+	f.remove(f.event(4))
+	require.NoError(t, os.Mkdir(f.event(4), 0o755))
+	f.flip(f.event(5), 60)
+	named := map[string]bool{}
+	for _, x := range f.verify().Findings {
+		named[x.File] = true
+	}
+	for p := dcb.Position(1); p <= 5; p++ {
+		require.True(t, named[f.event(p)], "event file %d", p)
+	}
+}
+
 func TestABornStoreWithoutEventsIsNotBegunAnew(t *testing.T) {
 	f := newFixture(t)
 	r := f.verify()

@@ -17,7 +17,7 @@ import (
 func TestList(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
-		"00000002", "00000010", "100000000", "00000003.tmp", // ours
+		"00000002", "00000010", "99999999", "100000000", "00000003.tmp", // ours
 		"00000000", "1", "000000004", "0000000x", "00000005.bak", ".tmp", "00000006.tmp.tmp", "+0000007", "lost+found", // not
 	} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o755))
@@ -27,7 +27,7 @@ func TestList(t *testing.T) {
 	}
 	l, err := List(dir)
 	require.NoError(t, err)
-	require.Equal(t, Listing{Generations: []uint64{2, 10, 100_000_000}, Temps: []string{"00000003.tmp"}}, l)
+	require.Equal(t, Listing{Generations: []uint64{2, 10, 99_999_999, 100_000_000}, Temps: []string{"00000003.tmp"}}, l)
 
 	require.NoError(t, RemoveTemp(dir, l.Temps[0]))
 	for _, gen := range l.Generations {

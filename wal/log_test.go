@@ -349,6 +349,18 @@ func TestTrim(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
+// What was there when the log was opened is durable: trimming waits for no sync.
+func TestTrimAfterOpen(t *testing.T) {
+	l, dir, _ := sealed(t)
+	head := l.Witness().Head
+	require.NoError(t, l.Close())
+	l = reopen(t, dir, Options{})
+	n, err := l.Trim(head)
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
+	require.NoError(t, l.Close())
+}
+
 // TestTrimWaitsForTheLink: right after a rotation the link frame may be lost to a power cut. If the generation before it were
 // gone by then, no generation would be left to go on from.
 func TestTrimWaitsForTheLink(t *testing.T) {

@@ -187,6 +187,30 @@ func TestASyncOfThePeriodThatFailsPoisons(t *testing.T) {
 	})
 }
 
+// What could not be written is not acknowledged, whether or not a sync would follow.
+func TestAWriteThatFailsIsNotAcknowledged(t *testing.T) {
+	for f, policy := range map[string]FlushPolicy{"batch": FlushBatch, "periodic": FlushPeriodic, "count": FlushCount, "disabled": FlushDisabled} {
+		broken := errors.New("the disk is gone")
+		fails := false
+		r := newRig(t, policy, Limits{}, wal.Options{Write: func(real func() error) error {
+			if fails {
+				return broken
+			}
+			return real()
+		}}, nil)
+		_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+		require.NoError(t, err)
+		fails = true
+		p, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+		require.ErrorIs(t, err, broken, f)
+		require.ErrorIs(t, err, dcb.ErrOutcomeUnknown, f)
+		require.Zero(t, p)
+		require.EqualValues(t, 1, r.ledger.Get(ledger.Visible), f)
+		_, err = r.Append(ctxb, []dcb.Event{event("T")}, nil)
+		require.ErrorIs(t, err, dcb.ErrPoisoned, f)
+	}
+}
+
 func TestAnAppendMayAskForMoreSafety(t *testing.T) {
 	for name, f := range map[string]FlushPolicy{
 		"batch": FlushBatch, "immediate": FlushImmediate, "periodic": FlushPeriodic, "count": FlushCount, "disabled": FlushDisabled,
