@@ -7,7 +7,7 @@ TOOLS       = $(CURDIR)/.tools
 STEPPING    = ./internal/step ./internal/storage ./wal ./ledger ./recovery # whose tests, with the tag crashlab, watch the order of the steps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-floors clean
+.PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-floors bench-strategies clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench: ## what durability costs, five ways, and what reads cost beside a scan an
 
 bench-floors: ## appends beside the bare log, at 1 to 1,024 writers
 	$(GO) run ./bench/table --floors
+
+bench-strategies: ## what each flush strategy costs, beside the bare file and a file per event
+	$(GO) run ./bench/table --strategies --rounds 5 --seconds 0.7
 
 clean: ## remove what run, lint and the benchmarks leave behind
 	rm -rf bin demo-data .tools crash-report.json crash-report.md
