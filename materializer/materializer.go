@@ -478,8 +478,8 @@ func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64)
 			return m.unlessStopped(err)
 		}
 	}
+	m.stats.checkpoints.Add(1) // before anyone who waited for it may ask how many there were
 	m.cfg.Ledger.Advance(ledger.Materialized, s)
-	m.stats.checkpoints.Add(1)
 	m.trim(s)
 	m.cfg.Filed(bytes)
 	m.pacer.spent(time.Since(start))
