@@ -9,7 +9,7 @@ var All = []Sabotage{
 		About: "An append is answered when it is written, and synced afterwards: a rival's suite of 300 kills let this through.",
 		Edits: []variant.Edit{
 			{
-				File: sequencerFile,
+				File: committerFile,
 				Old:  syncLines + placesLines + visibleLine,
 				New: placesLines + visibleLine + `
 	close(g.done)
@@ -23,7 +23,7 @@ var All = []Sabotage{
 		Name:  "publish-before-durable",
 		About: "Readers see an event before the sync, and a power cut takes back what they saw.",
 		Edits: []variant.Edit{{
-			File: sequencerFile,
+			File: committerFile,
 			Old:  syncLines + placesLines + visibleLine,
 			New:  placesLines + visibleLine + syncLines,
 		}},
@@ -33,7 +33,7 @@ var All = []Sabotage{
 		Name:  "count-off-by-one-group",
 		About: "FlushCount counts what was not synced before a group, and not the group: it syncs after it has acknowledged too many events.",
 		Edits: []variant.Edit{{
-			File: sequencerFile,
+			File: committerFile,
 			Old:  `s.cfg.Flush.due(uint64(last-s.cfg.Log.Durable()), age)`,
 			New:  `(!s.cfg.Flush.Relaxed() || s.cfg.Flush.due(uint64(g.first-1-s.cfg.Log.Durable()), age))`,
 		}},
@@ -44,7 +44,7 @@ var All = []Sabotage{
 		About: "FlushPeriodic never syncs, however old what is not synced becomes.",
 		Edits: []variant.Edit{
 			{File: flushFile, Old: ` || age >= p.Interval && p.Relaxed()`, New: ``},
-			{File: sequencerFile, Old: ` || s.cfg.Flush.Interval == Never || `, New: ` || s.cfg.Flush.Relaxed() || `},
+			{File: committerFile, Old: ` || s.cfg.Flush.Interval == Never || `, New: ` || s.cfg.Flush.Relaxed() || `},
 		},
 		By: []string{"windows/ext4", "windows/xfs"},
 	},
@@ -52,7 +52,7 @@ var All = []Sabotage{
 		Name:  "interval-of-the-newest",
 		About: "FlushPeriodic looks at the age of the newest event that is not synced: while appends keep coming, it never syncs.",
 		Edits: []variant.Edit{{
-			File: sequencerFile,
+			File: committerFile,
 			Old:  `	if s.cfg.Log.Durable() == g.first-1 {`,
 			New:  `	if true {`,
 		}},
@@ -63,7 +63,7 @@ var All = []Sabotage{
 		About: "FlushPeriodic and FlushCount sync what is due after they have acknowledged the group that made it due.",
 		Edits: []variant.Edit{
 			{
-				File: sequencerFile,
+				File: committerFile,
 				Old:  syncLines + placesLines + visibleLine,
 				New: `	sync := func() error {
 ` + syncLines + `		return nil
@@ -88,7 +88,7 @@ var All = []Sabotage{
 		Name:  "durable-too-early",
 		About: "What is acknowledged is called durable, whether or not it is synced: WaitDurable and WhenDurable come back at once.",
 		Edits: []variant.Edit{{
-			File: sequencerFile,
+			File: committerFile,
 			Old:  visibleLine + `	s.cfg.Ledger.Advance(ledger.Durable, s.cfg.Log.Durable())`,
 			New:  visibleLine + `	s.cfg.Ledger.Advance(ledger.Durable, last)`,
 		}},
@@ -400,6 +400,7 @@ var All = []Sabotage{
 // Pieces of the code that several edits move about.
 const (
 	sequencerFile    = "internal/sequencer/sequencer.go"
+	committerFile    = "internal/sequencer/committer.go"
 	flushFile        = "internal/sequencer/flush.go"
 	materializerFile = "materializer/materializer.go"
 
@@ -421,7 +422,7 @@ const (
 
 // closeOnce is for a group that was answered before it was synced.
 var closeOnce = variant.Edit{
-	File: sequencerFile,
+	File: committerFile,
 	Old: `			g.err = fmt.Errorf("%w: %w", dcb.ErrOutcomeUnknown, err)
 		}
 		s.party = s.waiting.Load() + int64(len(g.bodies)) // before anyone comes back and is counted twice
