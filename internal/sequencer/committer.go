@@ -145,7 +145,8 @@ func (s *Sequencer) gather() {
 }
 
 // wait waits until those who were answered with the group before have come back, at most for d. Where a sync takes ten times as long, those who come
-// too late for a group wait for a whole sync more, and two halves take turns for ever. A lonely writer is not waited for: nobody would share his sync.
+// too late for a group wait for a whole sync more, and two halves take turns for ever. A writer who is alone is not waited for, but once when
+// others have just gone: nobody would share his sync.
 func (s *Sequencer) wait(d time.Duration) {
 	if s.party < 2 || s.cfg.Flush.Relaxed() {
 		return

@@ -21,7 +21,7 @@ const (
 // classes says everything about each class, by its number.
 //
 // The group wait is how long a group of FlushAuto stays open for the writers who were answered with the group before. Where a sync is slow, few of them fit
-// into a second, and a wait that is small beside the sync makes the groups grow: it saves a crowd whole syncs, and a lonely writer is not waited for.
+// into a second, and a wait that is small beside the sync makes the groups grow: it saves a crowd whole syncs, and a writer who is alone is not waited for.
 // Where a sync is fast, groups form by themselves while the one before is synced, and any wait only adds to each append. No class acknowledges
 // before the sync: how slow a disk is must not decide what is safe on it.
 var classes = [...]struct {

@@ -17,7 +17,7 @@ const mounts = `22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/mapper/vg0-root 
 52 22 8:17 / /mnt/my\040old\011disk rw,relatime - xfs /dev/sdb1 rw,attr2,inode64
 61 22 0:44 / /srv/share rw,relatime shared:200 - nfs4 nas.local:/export/my\040share rw,vers=4.2,addr=10.0.0.7
 62 22 0:45 / /srv/win rw,relatime - cifs \134\134nas\134data rw,vers=3.1.1
-63 22 0:46 / /home/a/remote rw,nosuid,nodev,relatime - fuse.sshfs a@host:/data rw,user_id=1000,group_id=1000
+63 22 0:46 / /mnt/remote rw,nosuid,nodev,relatime - fuse.sshfs a@host:/data rw,user_id=1000,group_id=1000
 64 22 8:33 / /media/stick rw,nosuid,nodev - fuseblk /dev/sdc1 rw,user_id=0
 371 370 0:52 / / rw,relatime master:171 propagate_from:2 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A:/var/lib/docker/overlay2/l/B
 380 371 254:1 /var/lib/docker/volumes/data/_data /data rw,relatime master:1 - ext4 /dev/mapper/vg0-root rw

@@ -236,7 +236,7 @@ func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts cha
 			default:
 			}
 		}
-		if c.Pace > 0 {
+		if c.Pace > 0 { // waits for nothing: appends far apart are what an interval is for
 			time.Sleep(time.Duration(r.Int64N(int64(c.Pace))))
 		}
 	}
