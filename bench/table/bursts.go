@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 // The burst that appends have to bear, and how long its filing is watched afterwards.
@@ -18,8 +18,8 @@ var burstShape = shape{64, 1}
 
 // bursts are the rounds of the burst, with filing and without.
 type bursts struct {
-	Filing []bench.BurstResult `json:"filing"`
-	Paused []bench.BurstResult `json:"paused"`
+	Filing []harness.BurstResult `json:"filing"`
+	Paused []harness.BurstResult `json:"paused"`
 }
 
 // bursts measures what appends lose to filing. The last round with filing is followed until everything is filed.
@@ -29,17 +29,17 @@ func (l *lab) bursts() error {
 		length = l.report.Time
 	}
 	fmt.Fprintf(l.progress, "bursts of %v: filing on and paused\n", length)
-	burst := bench.Burst{Workload: bench.Default, Writers: burstShape.writers, Time: length}
+	burst := harness.Burst{Workload: harness.Default, Writers: burstShape.writers, Time: length}
 	filed := 0
-	results, err := bench.Interleave(rounds,
-		func() (bench.BurstResult, error) {
+	results, err := harness.Interleave(rounds,
+		func() (harness.BurstResult, error) {
 			filing := burst
 			if filed++; filed == rounds {
 				filing.Follow = burstFollow
 			}
 			return filing.Measure(l.ctx, l.dir)
 		},
-		func() (bench.BurstResult, error) {
+		func() (harness.BurstResult, error) {
 			paused := burst
 			paused.Paused = true
 			return paused.Measure(l.ctx, l.dir)
@@ -48,14 +48,14 @@ func (l *lab) bursts() error {
 		return fmt.Errorf("burst: %w", err)
 	}
 	l.report.Bursts = &bursts{Filing: results[0], Paused: results[1]}
-	rate := func(r bench.BurstResult) float64 { return r.Rate() }
-	l.floor(fmt.Sprintf("%v of filing on / paused", length), burstShape, bench.Ratios(results[0], results[1], rate), filingFloor)
+	rate := func(r harness.BurstResult) float64 { return r.Rate() }
+	l.floor(fmt.Sprintf("%v of filing on / paused", length), burstShape, harness.Ratios(results[0], results[1], rate), filingFloor)
 	l.report.tables = append(l.report.tables, lagTable(results[0][rounds-1].Samples))
 	return nil
 }
 
 // lagTable shows a burst about once a second, and how filing catches up.
-func lagTable(samples []bench.Sample) table {
+func lagTable(samples []harness.Sample) table {
 	t := table{
 		title: "The last burst with filing on, and how filing catches up",
 		head:  []string{"after", "events/s", "files/s", "lag in events", "appends held back"},

@@ -3,16 +3,16 @@ package main
 import (
 	"fmt"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 // floor is the least that a ratio should be. One run on a busy machine proves neither a pass nor a miss.
 type floor struct {
-	What  string       `json:"what"`
-	Load  string       `json:"load"`
-	Ratio bench.Spread `json:"ratio"` // of the same rounds
-	Floor float64      `json:"floor"`
-	Pass  bool         `json:"pass"` // the median is not below the floor
+	What  string         `json:"what"`
+	Load  string         `json:"load"`
+	Ratio harness.Spread `json:"ratio"` // of the same rounds
+	Floor float64        `json:"floor"`
+	Pass  bool           `json:"pass"` // the median is not below the floor
 }
 
 // appendFloors say how much of the bare log's rate opossum should reach under each load.
@@ -30,8 +30,8 @@ const (
 )
 
 var (
-	ceiling = bench.Prewritten(bench.RingBytes)
-	bareLog = bench.BareLog(bench.Adaptive, bench.RotateBytes)
+	ceiling = harness.Prewritten(harness.RingBytes)
+	bareLog = harness.BareLog(harness.Adaptive, harness.RotateBytes)
 )
 
 // floors measures everything there is a floor for, and what explains it.
@@ -50,9 +50,9 @@ func (l *lab) floors() error {
 
 // appends measures one load; with one event per append, appends with conditions too.
 func (l *lab) appends(s shape, least float64) error {
-	ways := []bench.Way{ceiling, bareLog, bench.Opossum(bench.Unconditional)}
+	ways := []harness.Way{ceiling, bareLog, harness.Opossum(harness.Unconditional)}
 	if s.events == 1 {
-		ways = append(ways, bench.Opossum(bench.GuardAll), bench.Opossum(bench.GuardNew))
+		ways = append(ways, harness.Opossum(harness.GuardAll), harness.Opossum(harness.GuardNew))
 	}
 	c, err := l.measure(s, ways...)
 	if err != nil {
@@ -66,9 +66,9 @@ func (l *lab) appends(s shape, least float64) error {
 	return nil
 }
 
-func ratios(a, b cell) bench.Spread { return bench.Ratios(a.Rounds, b.Rounds, bench.Result.Rate) }
+func ratios(a, b cell) harness.Spread { return harness.Ratios(a.Rounds, b.Rounds, harness.Result.Rate) }
 
-func (l *lab) floor(what string, of shape, ratio bench.Spread, least float64) {
+func (l *lab) floor(what string, of shape, ratio harness.Spread, least float64) {
 	l.report.Floors = append(l.report.Floors, floor{what, of.String(), ratio, least, ratio.Median >= least})
 }
 
@@ -97,8 +97,8 @@ func (l *lab) costTable() table {
 		}
 		t.rows = append(t.rows, []string{
 			c.What, shape{c.Writers, c.EventsPerAppend}.String(), rate(c.Rate), fmt.Sprintf("%.2f", ratios(c, most).Median), c.latency(),
-			fmt.Sprintf("%.1f", c.median(func(r bench.Result) float64 { return float64(r.Allocs) / float64(r.Events) })),
-			fmt.Sprintf("%.2f", c.median(func(r bench.Result) float64 { return r.CPU.Seconds() / float64(r.Events) * 1e6 })),
+			fmt.Sprintf("%.1f", c.median(func(r harness.Result) float64 { return float64(r.Allocs) / float64(r.Events) })),
+			fmt.Sprintf("%.2f", c.median(func(r harness.Result) float64 { return r.CPU.Seconds() / float64(r.Events) * 1e6 })),
 		})
 	}
 	return t

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 // lab is the place where a report is made.
@@ -30,7 +30,7 @@ func (l *lab) open() error {
 		return err
 	}
 	var err error
-	if l.report.Environment, err = bench.Inspect(l.dir); err != nil {
+	if l.report.Environment, err = harness.Inspect(l.dir); err != nil {
 		return errors.Join(err, l.close())
 	}
 	return nil
@@ -46,12 +46,12 @@ func (l *lab) close() error {
 
 // cell is one way under one shape of load, in all rounds.
 type cell struct {
-	Way             string         `json:"way"`
-	What            string         `json:"what"`
-	Writers         int            `json:"writers"`
-	EventsPerAppend int            `json:"events_per_append"`
-	Rate            bench.Spread   `json:"events_per_second"`
-	Rounds          []bench.Result `json:"rounds"`
+	Way             string           `json:"way"`
+	What            string           `json:"what"`
+	Writers         int              `json:"writers"`
+	EventsPerAppend int              `json:"events_per_append"`
+	Rate            harness.Spread   `json:"events_per_second"`
+	Rounds          []harness.Result `json:"rounds"`
 }
 
 // shape is a number of writers and of events per append.
@@ -62,12 +62,12 @@ func (s shape) String() string {
 }
 
 // measure runs the ways in turn, round after round, under one shape of load.
-func (l *lab) measure(s shape, ways ...bench.Way) ([]cell, error) {
+func (l *lab) measure(s shape, ways ...harness.Way) ([]cell, error) {
 	fmt.Fprintf(l.progress, "%v: %s\n", s, count(len(ways), "way"))
-	var measures []func() (bench.Result, error)
+	var measures []func() (harness.Result, error)
 	for _, way := range ways {
-		measures = append(measures, func() (bench.Result, error) {
-			c := bench.Cell{Way: way, Workload: bench.Default, Writers: s.writers, EventsPerAppend: s.events, Time: l.report.Time}
+		measures = append(measures, func() (harness.Result, error) {
+			c := harness.Cell{Way: way, Workload: harness.Default, Writers: s.writers, EventsPerAppend: s.events, Time: l.report.Time}
 			r, err := c.Measure(l.ctx, l.dir)
 			if err != nil {
 				err = fmt.Errorf("%s, %v: %w", way.Name, s, err)
@@ -75,13 +75,13 @@ func (l *lab) measure(s shape, ways ...bench.Way) ([]cell, error) {
 			return r, err
 		})
 	}
-	results, err := bench.Interleave(l.report.Rounds, measures...)
+	results, err := harness.Interleave(l.report.Rounds, measures...)
 	if err != nil {
 		return nil, err
 	}
 	var cells []cell
 	for i, way := range ways {
-		rate := bench.SpreadOf(results[i], bench.Result.Rate)
+		rate := harness.SpreadOf(results[i], harness.Result.Rate)
 		cells = append(cells, cell{way.Name, way.What, s.writers, s.events, rate, results[i]})
 	}
 	l.report.Cells = append(l.report.Cells, cells...)
@@ -89,6 +89,6 @@ func (l *lab) measure(s shape, ways ...bench.Way) ([]cell, error) {
 }
 
 // median returns the median of one number of the cell's rounds.
-func (c cell) median(number func(bench.Result) float64) float64 {
-	return bench.SpreadOf(c.Rounds, number).Median
+func (c cell) median(number func(harness.Result) float64) float64 {
+	return harness.SpreadOf(c.Rounds, number).Median
 }

@@ -18,7 +18,7 @@ import (
 	"os/signal"
 	"time"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 func main() {
@@ -32,13 +32,13 @@ func main() {
 
 // report is what one call measured, and what --json prints.
 type report struct {
-	Environment bench.Environment `json:"environment"`
-	Rounds      int               `json:"rounds"`
-	Time        time.Duration     `json:"cell_ns"`
-	Cells       []cell            `json:"cells,omitempty"`
-	Floors      []floor           `json:"floors,omitempty"`
-	Bursts      *bursts           `json:"bursts,omitempty"`
-	Reads       *reads            `json:"reads,omitempty"`
+	Environment harness.Environment `json:"environment"`
+	Rounds      int                 `json:"rounds"`
+	Time        time.Duration       `json:"cell_ns"`
+	Cells       []cell              `json:"cells,omitempty"`
+	Floors      []floor             `json:"floors,omitempty"`
+	Bursts      *bursts             `json:"bursts,omitempty"`
+	Reads       *reads              `json:"reads,omitempty"`
 
 	load   string  // what was measured, in one line
 	tables []table // the same for people
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	l := &lab{ctx: ctx, dir: s.dir, quick: s.quick, progress: progress}
 	l.report.Rounds, l.report.Time = s.rounds, time.Duration(s.seconds*float64(time.Second))
 	l.report.load = fmt.Sprintf("events with %d bytes of data and 3 tags; writers x events per append; %d interleaved rounds of %v",
-		bench.Default.Bytes, l.report.Rounds, l.report.Time)
+		harness.Default.Bytes, l.report.Rounds, l.report.Time)
 	measure := l.fiveRows
 	switch {
 	case s.floors:

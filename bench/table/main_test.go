@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 func TestBadArgumentsAreRefused(t *testing.T) {
@@ -37,7 +37,7 @@ func TestACancelledRunRemovesItsDirectory(t *testing.T) {
 // diskDir returns a directory that does not exist yet, on a disk.
 func diskDir(t *testing.T) string {
 	parent := t.TempDir()
-	if _, err := bench.Inspect(parent); err != nil {
+	if _, err := harness.Inspect(parent); err != nil {
 		require.Empty(t, os.Getenv("CI"), "CI must prove it, and has no disk at %s: %v", parent, err)
 		t.Skip(err)
 	}
@@ -57,7 +57,7 @@ func TestReadsAreMeasuredAndReported(t *testing.T) {
 	out.Reset()
 	r.tables = r.Reads.tables()
 	require.NoError(t, r.print(&out, true))
-	for _, o := range bench.ReadOperations() {
+	for _, o := range harness.ReadOperations() {
 		require.Contains(t, out.String(), "\n| "+o.What+" | ")
 	}
 	for _, goal := range []string{" 20µs ", " 100µs ", " 100ms "} {
@@ -67,25 +67,25 @@ func TestReadsAreMeasuredAndReported(t *testing.T) {
 
 func TestGoalsBelongToOperations(t *testing.T) {
 	goals := len(readGoals)
-	for _, o := range bench.ReadOperations() {
+	for _, o := range harness.ReadOperations() {
 		if _, ok := readGoals[o.Name]; ok {
 			goals--
 		}
 	}
 	require.Zero(t, goals)
-	require.Equal(t, "20µs pass", verdict(bench.Spread{Median: 20_000}, 20*time.Microsecond))
-	require.Equal(t, "20µs MISS", verdict(bench.Spread{Median: 20_001, Min: 1}, 20*time.Microsecond))
+	require.Equal(t, "20µs pass", verdict(harness.Spread{Median: 20_000}, 20*time.Microsecond))
+	require.Equal(t, "20µs MISS", verdict(harness.Spread{Median: 20_001, Min: 1}, 20*time.Microsecond))
 }
 
 func TestRatiosHaveThreeDigits(t *testing.T) {
 	for ratio, want := range map[float64]string{0.0123456: "0.0123", 1.5: "1.5", 43.256: "43.3", 99.96: "100", 999.7: "1,000", 12_345.6: "12,346"} {
-		require.Equal(t, want, times(bench.Spread{Median: ratio}))
+		require.Equal(t, want, times(harness.Spread{Median: ratio}))
 	}
 }
 
 func TestReportsArePrintedInEachForm(t *testing.T) {
 	r := report{
-		Environment: bench.Environment{FileSystem: "ext4"},
+		Environment: harness.Environment{FileSystem: "ext4"},
 		Rounds:      3,
 		Time:        time.Second,
 		tables:      []table{{title: "Speed", head: []string{"way", "rate"}, rows: [][]string{{"a log", "1,000"}, {"files", "10"}}}},
@@ -109,9 +109,9 @@ func TestDurationsHaveThreeDigits(t *testing.T) {
 }
 
 func TestLagIsShownAboutOnceASecond(t *testing.T) {
-	var samples []bench.Sample
+	var samples []harness.Sample
 	for i := range 10 {
-		samples = append(samples, bench.Sample{At: time.Duration(i) * 250 * time.Millisecond, Events: uint64(i * 100), Lag: uint64(i)})
+		samples = append(samples, harness.Sample{At: time.Duration(i) * 250 * time.Millisecond, Events: uint64(i * 100), Lag: uint64(i)})
 	}
 	require.Equal(t, [][]string{
 		{"1.0 s", "400", "0", "4", "0"},

@@ -5,18 +5,18 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 // tables are what people read.
 func (r *reads) tables() []table { return []table{r.latencies(), r.tails(), r.rates(), r.opens()} }
 
 // number returns one number of an operation in all rounds.
-func (w readWay) number(operation int, of func(bench.ReadResult) float64) bench.Spread {
-	return bench.SpreadOf(w.Rounds, func(r bench.ReadRound) float64 { return of(r.Results[operation]) })
+func (w readWay) number(operation int, of func(harness.ReadResult) float64) harness.Spread {
+	return harness.SpreadOf(w.Rounds, func(r harness.ReadRound) float64 { return of(r.Results[operation]) })
 }
 
-func p50(r bench.ReadResult) float64 { return float64(r.P50) }
+func p50(r harness.ReadResult) float64 { return float64(r.P50) }
 
 func (r *reads) head(first string, more ...string) []string {
 	head := []string{first}
@@ -32,13 +32,13 @@ func (r *reads) latencies() table {
 		title: "Latency of a read: median (lowest-highest round)",
 		head:  r.head("read", "scan / opossum", "opossum / map", "goal"),
 	}
-	for i, o := range bench.ReadOperations() {
+	for i, o := range harness.ReadOperations() {
 		row := []string{o.What}
 		for _, w := range r.Ways {
 			row = append(row, durations(w.number(i, p50)))
 		}
 		ratio := func(a, b readWay) string {
-			return times(bench.Ratios(a.Rounds, b.Rounds, func(r bench.ReadRound) float64 { return p50(r.Results[i]) }))
+			return times(harness.Ratios(a.Rounds, b.Rounds, func(r harness.ReadRound) float64 { return p50(r.Results[i]) }))
 		}
 		goal := ""
 		if most, ok := readGoals[o.Name]; ok {
@@ -51,11 +51,11 @@ func (r *reads) latencies() table {
 
 func (r *reads) tails() table {
 	t := table{title: "The same: p99 and allocations of a read", head: r.head("read")}
-	for i, o := range bench.ReadOperations() {
+	for i, o := range harness.ReadOperations() {
 		row := []string{o.What}
 		for _, w := range r.Ways {
-			p99 := w.number(i, func(r bench.ReadResult) float64 { return float64(r.P99) })
-			allocs := w.number(i, func(r bench.ReadResult) float64 { return float64(r.Allocs) / float64(r.Reads) })
+			p99 := w.number(i, func(r harness.ReadResult) float64 { return float64(r.P99) })
+			allocs := w.number(i, func(r harness.ReadResult) float64 { return float64(r.Allocs) / float64(r.Reads) })
 			row = append(row, fmt.Sprintf("%s / %s", duration(p99.Median), number(allocs.Median)))
 		}
 		t.rows = append(t.rows, row)
@@ -66,13 +66,13 @@ func (r *reads) tails() table {
 // rates shows the operations whose answers are many events.
 func (r *reads) rates() table {
 	t := table{title: "The same: events per second, where an answer has several", head: r.head("read")}
-	for i, o := range bench.ReadOperations() {
+	for i, o := range harness.ReadOperations() {
 		if first := r.Ways[0].Rounds[0].Results[i]; first.Events <= first.Reads {
 			continue
 		}
 		row := []string{o.What}
 		for _, w := range r.Ways {
-			row = append(row, rate(w.number(i, bench.ReadResult.Rate)))
+			row = append(row, rate(w.number(i, harness.ReadResult.Rate)))
 		}
 		t.rows = append(t.rows, row)
 	}
@@ -91,8 +91,8 @@ func (r *reads) opens() table {
 				opens = append(opens, float64(open))
 			}
 		}
-		took := bench.SpreadOf(opens, func(ns float64) float64 { return ns })
-		heap := bench.SpreadOf(w.Rounds, func(r bench.ReadRound) float64 { return float64(r.Heap) })
+		took := harness.SpreadOf(opens, func(ns float64) float64 { return ns })
+		heap := harness.SpreadOf(w.Rounds, func(r harness.ReadRound) float64 { return float64(r.Heap) })
 		goal := ""
 		if i == 0 {
 			goal = verdict(took, openGoal)

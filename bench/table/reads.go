@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 const (
@@ -22,28 +22,28 @@ const openGoal = 100 * time.Millisecond
 
 // reads are the rounds of all ways of reading one history.
 type reads struct {
-	Events int        `json:"events"`
-	Made   bench.Made `json:"made"`
-	Ways   []readWay  `json:"ways"`
+	Events int          `json:"events"`
+	Made   harness.Made `json:"made"`
+	Ways   []readWay    `json:"ways"`
 }
 
 // readWay is one way of reading, in all rounds.
 type readWay struct {
-	Way    string            `json:"way"`
-	What   string            `json:"what"`
-	Rounds []bench.ReadRound `json:"rounds"`
+	Way    string              `json:"way"`
+	What   string              `json:"what"`
+	Rounds []harness.ReadRound `json:"rounds"`
 }
 
 // reads makes a history, makes sure that all ways give the same answers, and measures them in turn.
 func (l *lab) reads() error {
-	h := bench.History{Workload: bench.Default, Events: readEvents}
+	h := harness.History{Workload: harness.Default, Events: readEvents}
 	if l.quick {
 		h.Events = readEventsQuick
 		l.report.Time /= 10
 	}
 	l.report.load = fmt.Sprintf("%s with %d bytes of data and 4 tags, each in its file; one reader, all in the page cache; %d interleaved rounds of %v a cell",
 		count(h.Events, "event"), h.Workload.Bytes, l.report.Rounds, l.report.Time)
-	return bench.InDir(l.dir, func(dir string) error {
+	return harness.InDir(l.dir, func(dir string) error {
 		fmt.Fprintf(l.progress, "making a store of %s\n", count(h.Events, "event"))
 		made, err := h.Make(l.ctx, dir)
 		if err != nil {
@@ -54,20 +54,20 @@ func (l *lab) reads() error {
 	})
 }
 
-func (l *lab) readRounds(h bench.History, dir string) error {
-	ways := bench.ReadWays()
+func (l *lab) readRounds(h harness.History, dir string) error {
+	ways := harness.ReadWays()
 	fmt.Fprintf(l.progress, "comparing the answers of %s\n", count(len(ways), "way"))
-	if err := bench.Agree(l.ctx, h, dir, ways); err != nil {
+	if err := harness.Agree(l.ctx, h, dir, ways); err != nil {
 		return err
 	}
-	var measures []func() (bench.ReadRound, error)
+	var measures []func() (harness.ReadRound, error)
 	for _, w := range ways {
-		measures = append(measures, func() (bench.ReadRound, error) {
+		measures = append(measures, func() (harness.ReadRound, error) {
 			fmt.Fprintf(l.progress, "reading: %s\n", w.What)
 			return w.Measure(l.ctx, h, dir, l.report.Time)
 		})
 	}
-	results, err := bench.Interleave(l.report.Rounds, measures...)
+	results, err := harness.Interleave(l.report.Rounds, measures...)
 	if err != nil {
 		return err
 	}

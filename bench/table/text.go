@@ -9,7 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"opossum/bench"
+	"opossum/bench/harness"
 )
 
 // table is what people read: a title that says what it shows, and cells of text.
@@ -42,11 +42,11 @@ func (t table) markdown(out io.Writer) error {
 }
 
 // rate prints a median and how far the rounds went from it.
-func rate(s bench.Spread) string {
+func rate(s harness.Spread) string {
 	return fmt.Sprintf("%s (%s-%s)", number(s.Median), number(s.Min), number(s.Max))
 }
 
-func ratio(s bench.Spread) string { return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Min, s.Max) }
+func ratio(s harness.Spread) string { return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Min, s.Max) }
 
 func number(n float64) string { return humanize.Comma(int64(n + 0.5)) }
 
@@ -61,12 +61,12 @@ func duration(nanoseconds float64) string {
 }
 
 // durations prints a median in nanoseconds and how far the rounds went from it.
-func durations(s bench.Spread) string {
+func durations(s harness.Spread) string {
 	return fmt.Sprintf("%s (%s-%s)", duration(s.Median), duration(s.Min), duration(s.Max))
 }
 
 // times prints a ratio that may be very large or very small with about three digits.
-func times(s bench.Spread) string {
+func times(s harness.Spread) string {
 	if s.Median >= 100 {
 		return number(s.Median)
 	}
@@ -74,7 +74,7 @@ func times(s bench.Spread) string {
 }
 
 // verdict says whether the median is within the goal.
-func verdict(s bench.Spread, goal time.Duration) string {
+func verdict(s harness.Spread, goal time.Duration) string {
 	if s.Median > float64(goal) {
 		return fmt.Sprintf("%v MISS", goal)
 	}

@@ -1,28 +1,28 @@
 package main
 
-import "opossum/bench"
+import "opossum/bench/harness"
 
 // variants are the bare logs of which the best is the yardstick.
 var variants = []struct {
 	name     string
-	grouping bench.Grouping
+	grouping harness.Grouping
 	rotate   int
 }{
-	{"adaptive, 4 MiB", bench.Adaptive, bench.RotateBytes},
-	{"drain, 4 MiB", bench.Drain, bench.RotateBytes},
-	{"yield once, 4 MiB", bench.YieldOnce, bench.RotateBytes},
-	{"adaptive, 1 MiB", bench.Adaptive, 1 << 20},
-	{"adaptive, 32 MiB", bench.Adaptive, 32 << 20},
+	{"adaptive, 4 MiB", harness.Adaptive, harness.RotateBytes},
+	{"drain, 4 MiB", harness.Drain, harness.RotateBytes},
+	{"yield once, 4 MiB", harness.YieldOnce, harness.RotateBytes},
+	{"adaptive, 1 MiB", harness.Adaptive, 1 << 20},
+	{"adaptive, 32 MiB", harness.Adaptive, 32 << 20},
 }
 
 // tuning measures the bare log in all variants, under every load for which there is a floor.
 func (l *lab) tuning() error {
 	rates := table{title: "The bare log by grouping and size of a generation: events/s", head: []string{"load"}}
 	longest := table{title: "The same: latency of an append, p50 / p99 / max"}
-	var ways []bench.Way
+	var ways []harness.Way
 	for _, v := range variants {
 		rates.head = append(rates.head, v.name)
-		ways = append(ways, bench.BareLog(v.grouping, v.rotate))
+		ways = append(ways, harness.BareLog(v.grouping, v.rotate))
 	}
 	longest.head = rates.head
 	for _, f := range appendFloors {

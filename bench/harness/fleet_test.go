@@ -1,0 +1,66 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"opossum"
+)
+
+// stub is a target that only counts.
+type stub struct {
+	events atomic.Int64
+	append func(n int64) error // n: events so far
+}
+
+func (s *stub) Append(_ context.Context, events []opossum.Event) error {
+	return s.append(s.events.Add(int64(len(events))))
+}
+
+func (s *stub) Close() error { return nil }
+
+func TestARunAppendsExactlyAsManyEventsAsItIsTold(t *testing.T) {
+	for _, events := range []int{1, 6, 7, 8, 1000} {
+		s := &stub{append: func(int64) error { return nil }}
+		result, err := NewFleet(Default, 5, 7).Run(t.Context(), s, Limit{Events: events})
+		require.NoError(t, err)
+		require.Equal(t, events, result.Events)
+		require.EqualValues(t, events, s.events.Load())
+	}
+}
+
+func TestARunEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // a commit takes time, of which none passes in earnest
+		s := &stub{append: func(int64) error { time.Sleep(time.Millisecond); return nil }}
+		result, err := NewFleet(Default, 3, 1).Run(t.Context(), s, Limit{Time: 30 * time.Millisecond})
+		require.NoError(t, err)
+		require.EqualValues(t, s.events.Load(), result.Events)
+		require.GreaterOrEqual(t, result.Elapsed, 30*time.Millisecond)
+		require.GreaterOrEqual(t, result.P50, time.Millisecond)
+		require.GreaterOrEqual(t, result.Max, result.P99)
+	})
+}
+
+func TestTheFirstErrorEndsARun(t *testing.T) {
+	broken := errors.New("broken")
+	s := &stub{append: func(n int64) error {
+		if n == 100 {
+			return broken
+		}
+		return nil
+	}}
+	_, err := NewFleet(Default, 8, 1).Run(t.Context(), s, Limit{Time: time.Hour})
+	require.ErrorIs(t, err, broken)
+}
+
+func TestARunWithoutEventsIsAnError(t *testing.T) {
+	s := &stub{append: func(int64) error { return nil }}
+	_, err := NewFleet(Default, 1, 1).Run(t.Context(), s, Limit{Time: 1})
+	require.ErrorContains(t, err, "nothing was appended")
+}

@@ -1,0 +1,81 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"opossum"
+)
+
+// Reader answers queries about a history. It is used by one goroutine.
+type Reader interface {
+	// Read calls yield with the events that match q: with all of them, in order, or, if newest is not 0, with so many of the
+	// newest, the newest first. What it yields is the caller's own or not to be changed.
+	Read(ctx context.Context, q opossum.Query, newest int, yield func(opossum.SequencedEvent)) error
+	// Last returns the newest event that matches q. The error Is opossum.ErrNotFound if there is none.
+	Last(ctx context.Context, q opossum.Query) (opossum.SequencedEvent, error)
+	// Refuse attempts what must not be appended because an event matches q. The error Is opossum.ErrConditionFailed.
+	// REQUIRES: an event matches q.
+	Refuse(ctx context.Context, q opossum.Query) error
+	// Close releases what the reader holds.
+	Close() error
+}
+
+// ReadWay is a way of reading the history that [History.Make] has put into a directory.
+type ReadWay struct {
+	Name string // short, for benchmark names: no spaces
+	What string // one line for people
+	// Open returns when queries can be answered at full speed: it is what a program waits for when it starts.
+	Open func(dir string) (Reader, error)
+	slow bool // is compared in a few queries only
+}
+
+// ReadWays returns opossum, and what it has to be compared with: no index at all, and an index that costs no I/O.
+func ReadWays() []ReadWay {
+	return []ReadWay{
+		{Name: "opossum", What: "opossum", Open: openEngineReader},
+		{Name: "scan", What: "scan", Open: openScan, slow: true},
+		{Name: "map", What: "map in memory", Open: openMemory},
+	}
+}
+
+// engineReader reads as any user does.
+type engineReader struct{ *opossum.Engine }
+
+func openEngineReader(dir string) (Reader, error) {
+	e, err := opossum.Open(filepath.Join(dir, historyStore), nil)
+	if err != nil {
+		return nil, err
+	}
+	return engineReader{e}, nil
+}
+
+func (r engineReader) Read(ctx context.Context, q opossum.Query, newest int, yield func(opossum.SequencedEvent)) error {
+	view, err := r.Engine.Read(ctx, q, opossum.ReadOptions{Backwards: newest > 0, Limit: newest})
+	if err != nil {
+		return err
+	}
+	for e, err := range view.All() {
+		if err != nil {
+			return err
+		}
+		yield(e)
+	}
+	return nil
+}
+
+func (r engineReader) Last(ctx context.Context, q opossum.Query) (opossum.SequencedEvent, error) {
+	return r.ReadLast(ctx, q)
+}
+
+// refused is an event that never gets into the store.
+var refused = []opossum.Event{{Type: "OrderRefused", Data: []byte(`{}`)}}
+
+func (r engineReader) Refuse(ctx context.Context, q opossum.Query) error {
+	p, err := r.Append(ctx, refused, &opossum.Condition{FailIfMatch: q})
+	if err == nil {
+		return fmt.Errorf("nothing matched: appended at %d", p)
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+package harness
+
+import (
+	"math/rand/v2"
+	"strconv"
+
+	"opossum"
+)
+
+// Workload is the one canonical load: orders of customers in regions. Each event has a type out of four, JSON data of
+// exactly Bytes bytes, no ID, no metadata, no time (so that the store reads its clock), and three tags: one that no other
+// event has, one of 1,000, one of 20. The same seed gives the same events.
+type Workload struct {
+	Seed  uint64
+	Bytes int // length of Event.Data; at least 36, so that the JSON around the text has room
+}
+
+// Default is the load of every published table.
+var Default = Workload{Seed: 1, Bytes: 256}
+
+const (
+	customers = 1_000
+	regions   = 20
+)
+
+var (
+	types        = [...]string{"OrderPlaced", "OrderPaid", "OrderShipped", "OrderReturned"}
+	customerTags = numberedTags("customer:", customers)
+	regionTags   = numberedTags("region:", regions)
+	filler       = letters(1 << 16)
+)
+
+func numberedTags(prefix string, n int) []opossum.Tag {
+	tags := make([]opossum.Tag, n)
+	for i := range tags {
+		tags[i] = opossum.Tag(prefix + strconv.Itoa(i))
+	}
+	return tags
+}
+
+// letters returns random text that no file system compresses to nothing and that needs no escape in JSON. All events cut
+// theirs from one such text, because drawing every letter anew would cost more than appending it.
+func letters(n int) []byte {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	random := rand.New(rand.NewPCG(0, 0))
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = alphabet[random.IntN(len(alphabet))]
+	}
+	return text
+}
+
+// Stream is the endless sequence of events of one writer. It is not safe for concurrent use.
+type Stream struct {
+	bytes  int
+	random *rand.Rand
+	prefix string // of the unique tag; differs between writers
+	next   uint64
+	events []opossum.Event
+	data   []byte
+	tags   []opossum.Tag
+}
+
+// Stream returns the sequence of the given writer; sequences of different writers share no unique tag.
+func (w Workload) Stream(writer int) *Stream {
+	return &Stream{
+		bytes:  w.Bytes,
+		random: rand.New(rand.NewPCG(w.Seed, uint64(writer))),
+		prefix: "order:" + strconv.Itoa(writer) + "-",
+	}
+}
+
+// Next returns the next n events. They are valid until the following call, which uses their memory again: making events
+// must cost little, or the harness would measure itself. Stores may not keep what they are given, so this is fair.
+func (s *Stream) Next(n int) []opossum.Event {
+	if n > cap(s.events) {
+		s.events = make([]opossum.Event, n)
+		s.data = make([]byte, n*s.bytes)
+		s.tags = make([]opossum.Tag, n*3)
+	}
+	events := s.events[:n]
+	for i := range events {
+		events[i] = s.event(s.tags[i*3:i*3+3:i*3+3], s.data[i*s.bytes:(i+1)*s.bytes:(i+1)*s.bytes])
+	}
+	return events
+}
+
+func (s *Stream) event(tags []opossum.Tag, data []byte) opossum.Event {
+	r := s.random.Uint64()
+	var unique [64]byte
+	tags[0] = opossum.Tag(strconv.AppendUint(append(unique[:0], s.prefix...), s.next, 10))
+	tags[1] = customerTags[r%customers]
+	tags[2] = regionTags[(r>>16)%regions]
+	s.fill(data, int((r>>32)%uint64(len(filler))))
+	s.next++
+	return opossum.Event{Type: types[(r>>24)%uint64(len(types))], Tags: tags, Data: data}
+}
+
+// fill writes {"n":NUMBER,"note":"TEXT"} of exactly len(data) bytes; the text begins at from in the filler and wraps around.
+func (s *Stream) fill(data []byte, from int) {
+	const foot = `"}`
+	head := append(data[:0], `{"n":`...)
+	head = strconv.AppendUint(head, s.next, 10)
+	head = append(head, `,"note":"`...)
+	text := data[len(head) : len(data)-len(foot)]
+	for len(text) > 0 {
+		text = text[copy(text, filler[from:]):]
+		from = 0
+	}
+	copy(data[len(data)-len(foot):], foot)
+}
