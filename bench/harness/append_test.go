@@ -24,9 +24,9 @@ func benchmarkAppend(b *testing.B, way Way, events, writers int) {
 	dir := b.TempDir()
 	_, err := Inspect(dir)
 	require.NoError(b, err)
-	t, err := way.Open(dir)
+	t, err := way.Open(dir, OpenOptions{Flush: true})
 	require.NoError(b, err)
-	fleet := NewFleet(Default, writers, events)
+	fleet := NewFleet(Default, Append, writers, events)
 
 	b.ReportAllocs()
 	b.ResetTimer()

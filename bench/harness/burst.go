@@ -38,7 +38,7 @@ const sampleEvery = 250 * time.Millisecond
 // Measure runs the burst on an empty directory of its own under root, which it removes.
 func (b Burst) Measure(ctx context.Context, root string) (result BurstResult, err error) {
 	err = InDir(root, func(dir string) error {
-		e, err := b.open(ctx, dir)
+		e, err := b.open(dir)
 		if err != nil {
 			return err
 		}
@@ -48,29 +48,21 @@ func (b Burst) Measure(ctx context.Context, root string) (result BurstResult, er
 	return result, err
 }
 
-// open uses default options. Only an engine that does not file has no bound on its backlog, for it would wait for ever.
-func (b Burst) open(ctx context.Context, dir string) (*opossum.Engine, error) {
-	if !b.Paused {
-		return opossum.Open(dir, nil)
+func (b Burst) open(dir string) (*engine, error) {
+	if b.Paused {
+		return openPaused(dir)
 	}
-	e, err := opossum.Open(dir, &opossum.Options{MaxLagEvents: 1 << 40, MaxLagBytes: 1 << 50})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.PauseFiling(ctx); err != nil {
-		return nil, errors.Join(err, e.Close())
-	}
-	return e, nil
+	return openEngine(dir, nil)
 }
 
-func (b Burst) run(ctx context.Context, e *opossum.Engine) (BurstResult, error) {
-	begun := time.Now()
+func (b Burst) run(ctx context.Context, t *engine) (BurstResult, error) {
+	e, begun := t.Engine, time.Now()
 	ended := make(chan struct{})
 	samples := make(chan []Sample)
 	go func() { samples <- watch(e, begun, ended) }()
 
-	fleet := NewFleet(b.Workload, b.Writers, 1)
-	result, err := fleet.Run(ctx, &engine{e, Unconditional}, Limit{Time: b.Time})
+	fleet := NewFleet(b.Workload, Append, b.Writers, 1)
+	result, err := fleet.Run(ctx, t, Limit{Time: b.Time})
 	if err == nil && !b.Paused {
 		err = b.follow(ctx, e)
 	}

@@ -28,11 +28,12 @@ func TestABurstIsFiledOrNot(t *testing.T) {
 
 func TestCellsLeaveNothingBehind(t *testing.T) {
 	root := t.TempDir()
-	for _, guard := range []Guard{GuardAll, GuardNew} {
-		cell := Cell{Way: Opossum(guard), Workload: Default, Writers: 4, EventsPerAppend: 2, Time: 50 * time.Millisecond}
+	for _, load := range Loads() {
+		cell := Cell{Way: Opossum(), Load: load, Workload: Default, Writers: 4, EventsPerAppend: 2, Time: 50 * time.Millisecond, Prefill: 1_500, Settle: true}
 		result, err := cell.Measure(t.Context(), root)
-		require.NoError(t, err, guard.What)
+		require.NoError(t, err, load.What)
 		require.Positive(t, result.Events)
+		require.Greater(t, result.LifeEvents, 1_500+result.Events)
 	}
 	left, err := os.ReadDir(root)
 	require.NoError(t, err)

@@ -10,27 +10,84 @@ import (
 // Cell is one measurement of a table: a way under one shape of load.
 type Cell struct {
 	Way             Way
+	Load            Load
 	Workload        Workload
+	NoFlush         bool
 	Writers         int
 	EventsPerAppend int
 	Time            time.Duration // measured; a fifth of it runs before, to warm up
+	Prefill         int           // events appended before that, 1,000 at a time
+	Rate            float64       // as in Limit
+	Window          time.Duration // as in Limit
+	Settle          bool          // wait in the end until all work in the background is done, so that what the device was given is complete
+}
+
+// CellResult is what a cell showed.
+type CellResult struct {
+	Result
+	// Life is what the device was given from before the target was opened until after it was closed and everything written back; of a cell
+	// without Settle and of one on no single device it is zero.
+	Life       Device `json:"life"`
+	LifeEvents int    `json:"life_events"` // appended in that time
+	// Run is what the device was given during the measured time.
+	Run Device `json:"run"`
 }
 
 // Measure runs the cell on an empty directory of its own under root, which it removes.
-func (c Cell) Measure(ctx context.Context, root string) (result Result, err error) {
+func (c Cell) Measure(ctx context.Context, root string) (result CellResult, err error) {
 	err = InDir(root, func(dir string) error {
-		t, err := c.Way.Open(dir)
+		before, _ := readDevice(root)
+		t, err := c.Way.Open(dir, OpenOptions{Flush: !c.NoFlush})
 		if err != nil {
 			return err
 		}
-		fleet := NewFleet(c.Workload, c.Writers, c.EventsPerAppend)
-		_, err = fleet.Run(ctx, t, Limit{Time: c.Time / 5})
-		if err == nil {
-			result, err = fleet.Run(ctx, t, Limit{Time: c.Time})
+		result, err = c.measure(ctx, t, root)
+		if err = errors.Join(err, t.Close()); err != nil || !c.Settle {
+			return err
 		}
-		return errors.Join(err, t.Close())
+		err = settle(root)
+		after, _ := readDevice(root)
+		result.Life = after.since(before)
+		return err
 	})
 	return result, err
+}
+
+func (c Cell) measure(ctx context.Context, t Target, root string) (result CellResult, err error) {
+	if err := c.prefill(ctx, t); err != nil {
+		return result, err
+	}
+	fleet := NewFleet(c.Workload, c.Load, c.Writers, c.EventsPerAppend)
+	warm, err := fleet.Run(ctx, t, Limit{Time: c.Time / 5, Rate: c.Rate})
+	if err != nil {
+		return result, err
+	}
+	before, _ := readDevice(root)
+	result.Result, err = fleet.Run(ctx, t, Limit{Time: c.Time, Rate: c.Rate, Window: c.Window})
+	after, _ := readDevice(root)
+	result.Run = after.since(before)
+	result.LifeEvents = c.Prefill + warm.Events + result.Events
+	if s, ok := t.(interface{ Settle(context.Context) error }); ok && c.Settle && err == nil {
+		err = s.Settle(ctx)
+	}
+	return result, err
+}
+
+const (
+	prefillAppend = 1_000
+	prefillWriter = 1 << 20 // none of the fleet's, so that its unique tags are its own
+)
+
+func (c Cell) prefill(ctx context.Context, t Target) error {
+	s := c.Workload.Stream(prefillWriter)
+	for left := c.Prefill; left > 0; {
+		n := min(left, prefillAppend)
+		if err := t.Append(ctx, s.Next(n), nil); err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
 }
 
 // InDir calls use with a new directory under root and removes it. Then it waits until the disk is quiet, so that what is

@@ -20,8 +20,8 @@ const (
 	flagID       = 1
 )
 
-// appendRecord adds the record of e to buf. As an engine does, it reads the clock if the event has no time.
-func appendRecord(buf []byte, e *opossum.Event) []byte {
+// AppendRecord adds the record of e to buf. As an engine does, it reads the clock if the event has no time.
+func AppendRecord(buf []byte, e *opossum.Event) []byte {
 	at := e.Time
 	if at.IsZero() {
 		at = time.Now()

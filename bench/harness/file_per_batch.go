@@ -19,7 +19,7 @@ type filePerBatch struct {
 	committer *committer
 }
 
-func openFilePerBatch(dir string) (*filePerBatch, error) {
+func openFilePerBatch(dir string, flush bool) (*filePerBatch, error) {
 	root, err := os.Open(dir)
 	if err != nil {
 		return nil, err
@@ -28,11 +28,19 @@ func openFilePerBatch(dir string) (*filePerBatch, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	f := &filePerBatch{dir: dir, root: root}
-	f.committer = newCommitter(Adaptive, func(*group) error { return syncFileSystem(root) })
+	f.committer = newCommitter(Adaptive, func(*group) error {
+		if !flush {
+			return nil
+		}
+		return syncFileSystem(root)
+	})
 	return f, nil
 }
 
-func (f *filePerBatch) Append(_ context.Context, events []opossum.Event) error {
+func (f *filePerBatch) Append(_ context.Context, events []opossum.Event, cond *opossum.Condition) error {
+	if err := unconditional(cond); err != nil {
+		return err
+	}
 	n := uint64(len(events))
 	position := f.last.Add(n) - n
 	for i := range events {

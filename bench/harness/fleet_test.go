@@ -19,7 +19,7 @@ type stub struct {
 	append func(n int64) error // n: events so far
 }
 
-func (s *stub) Append(_ context.Context, events []opossum.Event) error {
+func (s *stub) Append(_ context.Context, events []opossum.Event, _ *opossum.Condition) error {
 	return s.append(s.events.Add(int64(len(events))))
 }
 
@@ -28,7 +28,7 @@ func (s *stub) Close() error { return nil }
 func TestARunAppendsExactlyAsManyEventsAsItIsTold(t *testing.T) {
 	for _, events := range []int{1, 6, 7, 8, 1000} {
 		s := &stub{append: func(int64) error { return nil }}
-		result, err := NewFleet(Default, 5, 7).Run(t.Context(), s, Limit{Events: events})
+		result, err := NewFleet(Default, Append, 5, 7).Run(t.Context(), s, Limit{Events: events})
 		require.NoError(t, err)
 		require.Equal(t, events, result.Events)
 		require.EqualValues(t, events, s.events.Load())
@@ -38,7 +38,7 @@ func TestARunAppendsExactlyAsManyEventsAsItIsTold(t *testing.T) {
 func TestARunEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // a commit takes time, of which none passes in earnest
 		s := &stub{append: func(int64) error { time.Sleep(time.Millisecond); return nil }}
-		result, err := NewFleet(Default, 3, 1).Run(t.Context(), s, Limit{Time: 30 * time.Millisecond})
+		result, err := NewFleet(Default, Append, 3, 1).Run(t.Context(), s, Limit{Time: 30 * time.Millisecond})
 		require.NoError(t, err)
 		require.EqualValues(t, s.events.Load(), result.Events)
 		require.GreaterOrEqual(t, result.Elapsed, 30*time.Millisecond)
@@ -55,12 +55,43 @@ func TestTheFirstErrorEndsARun(t *testing.T) {
 		}
 		return nil
 	}}
-	_, err := NewFleet(Default, 8, 1).Run(t.Context(), s, Limit{Time: time.Hour})
+	_, err := NewFleet(Default, Append, 8, 1).Run(t.Context(), s, Limit{Time: time.Hour})
 	require.ErrorIs(t, err, broken)
 }
 
 func TestARunWithoutEventsIsAnError(t *testing.T) {
 	s := &stub{append: func(int64) error { return nil }}
-	_, err := NewFleet(Default, 1, 1).Run(t.Context(), s, Limit{Time: 1})
+	_, err := NewFleet(Default, Append, 1, 1).Run(t.Context(), s, Limit{Time: 1})
 	require.ErrorContains(t, err, "nothing was appended")
+}
+
+func TestAScheduleCountsFromWhenAStepWasDue(t *testing.T) {
+	const stall = 200 * time.Millisecond
+	var once atomic.Bool
+	s := &stub{append: func(int64) error {
+		if once.CompareAndSwap(false, true) {
+			time.Sleep(stall) // the disk has a hiccup: all who are due meanwhile wait
+		}
+		return nil
+	}}
+	result, err := NewFleet(Default, Append, 1, 1).Run(t.Context(), s, Limit{Time: 2 * stall, Rate: 1000, Window: stall / 2})
+	require.NoError(t, err)
+	require.Equal(t, 400, result.Steps, "the schedule calls for so many")
+	require.Greater(t, result.P50, time.Duration(0))
+	require.GreaterOrEqual(t, result.Quantiles[3].Latency, stall/4, "75 %%: half of the steps were due during the stall")
+	require.NotEmpty(t, result.Windows)
+	for _, w := range result.Windows {
+		require.LessOrEqual(t, w.P50, w.P99)
+	}
+}
+
+func TestConflictsAreCountedAndDecidedAnew(t *testing.T) {
+	e, err := openEngine(t.TempDir(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	result, err := NewFleet(Default, DecideHot, 8, 1).Run(t.Context(), e, Limit{Events: 200})
+	require.NoError(t, err)
+	require.Equal(t, 200, result.Events)
+	require.EqualValues(t, 200, e.Head())
+	require.Positive(t, result.Conflicts)
 }

@@ -12,10 +12,11 @@ import (
 type eventLog struct {
 	medium medium
 	joint  joint
+	flush  bool
 	memory sync.Pool // of *[]byte, for records
 
 	// Owned by the one who commits.
-	position uint64 // of the last event; it is durable
+	position uint64 // of the last event; it is durable if there are syncs
 	sum      uint64 // of the last frame
 }
 
@@ -44,25 +45,28 @@ type joint interface {
 	close()
 }
 
-func newEventLog(m medium, join func(commit func(*group) error) joint) *eventLog {
-	l := &eventLog{medium: m}
+func newEventLog(m medium, o OpenOptions, join func(commit func(*group) error) joint) *eventLog {
+	l := &eventLog{medium: m, flush: o.Flush}
 	l.memory.New = func() any { return new([]byte) }
 	l.joint = join(l.commit)
 	return l
 }
 
 // Append encodes and checksums on the caller's goroutine; the rest is the joint's.
-func (l *eventLog) Append(_ context.Context, events []opossum.Event) error {
+func (l *eventLog) Append(_ context.Context, events []opossum.Event, cond *opossum.Condition) error {
+	if err := unconditional(cond); err != nil {
+		return err
+	}
 	records := l.memory.Get().(*[]byte)
 	defer l.memory.Put(records)
 	*records = (*records)[:0]
 	for i := range events {
-		*records = appendRecord(*records, &events[i])
+		*records = AppendRecord(*records, &events[i])
 	}
 	return l.joint.append(*records, len(events))
 }
 
-// commit makes g durable: one frame, one write, one sync.
+// commit makes g durable: one frame, one write, one sync if there is to be any.
 func (l *eventLog) commit(g *group) error {
 	moved, err := l.medium.reserve(len(g.buf) + 2*frameHeader)
 	if err != nil {
@@ -76,8 +80,10 @@ func (l *eventLog) commit(g *group) error {
 	if err := l.write(kindGroup, g.events, g.buf); err != nil {
 		return err
 	}
-	if err := l.medium.sync(); err != nil {
-		return err
+	if l.flush {
+		if err := l.medium.sync(); err != nil {
+			return err
+		}
 	}
 	l.position += uint64(g.events)
 	return nil

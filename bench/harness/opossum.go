@@ -2,36 +2,21 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"opossum"
 )
 
-// Guard makes the condition of an append; nil means none. It is called on the writer's goroutine, as part of the append.
-type Guard struct {
-	What      string
-	condition func(e *opossum.Engine, events []opossum.Event) *opossum.Condition
-}
-
-// Guards whose conditions always hold and must be checked all the same: "no event has the tag that only mine has".
-var (
-	Unconditional = Guard{"no condition", func(*opossum.Engine, []opossum.Event) *opossum.Condition { return nil }}
-	// GuardAll looks at all of history.
-	GuardAll = Guard{"condition after 0", func(_ *opossum.Engine, events []opossum.Event) *opossum.Condition {
-		return &opossum.Condition{FailIfMatch: uniqueTag(events)}
+// Opossum is the engine with default options: conditions can be checked, events are filed in the background. Without flush it is opossum.FlushDisabled.
+func Opossum() Way {
+	return Way{Name: "opossum", What: "opossum", Store: true, Open: func(dir string, o OpenOptions) (Target, error) {
+		var options opossum.Options
+		if !o.Flush {
+			options.Flush = opossum.FlushDisabled
+		}
+		return openEngine(dir, &options)
 	}}
-	// GuardNew looks at what was appended since the writer last looked, which it does just before.
-	GuardNew = Guard{"condition after head", func(e *opossum.Engine, events []opossum.Event) *opossum.Condition {
-		return &opossum.Condition{FailIfMatch: uniqueTag(events), After: e.Head()}
-	}}
-)
-
-// uniqueTag asks for the tag of the first event that no other event has.
-func uniqueTag(events []opossum.Event) opossum.Query { return opossum.ByTags(events[0].Tags[0]) }
-
-// Opossum is the engine with default options: conditions can be checked, events are filed in the background.
-func Opossum(guard Guard) Way {
-	return Way{"opossum", "opossum, " + guard.What, func(dir string) (Target, error) { return openEngine(dir, nil, guard) }}
 }
 
 // OpossumFlushing is the engine with a flush strategy, and default options else. Relaxed ones are measured for what they acknowledge, which is not durable yet.
@@ -43,25 +28,66 @@ func OpossumFlushing(flush opossum.Flush) Way {
 	case opossum.FlushCount:
 		what += fmt.Sprintf(", every %d events", opossum.DefaultFlushEvery)
 	}
-	return Way{"opossum-" + flush.String(), what, func(dir string) (Target, error) {
-		return openEngine(dir, &opossum.Options{Flush: flush}, Unconditional)
+	return Way{Name: "opossum-" + flush.String(), What: what, Store: true, Open: func(dir string, _ OpenOptions) (Target, error) {
+		return openEngine(dir, &opossum.Options{Flush: flush})
 	}}
 }
 
-func openEngine(dir string, o *opossum.Options, guard Guard) (Target, error) {
+// OpossumPaused is the engine that files nothing: what does filing cost appends? Only an engine that does not file has no bound on its
+// backlog, for it would wait for ever.
+func OpossumPaused() Way {
+	return Way{Name: "opossum-paused", What: "opossum, filing paused", Store: true, Open: func(dir string, _ OpenOptions) (Target, error) {
+		return openPaused(dir)
+	}}
+}
+
+func openPaused(dir string) (*engine, error) {
+	t, err := openEngine(dir, &opossum.Options{MaxLagEvents: 1 << 40, MaxLagBytes: 1 << 50})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.PauseFiling(context.Background()); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+func openEngine(dir string, o *opossum.Options) (*engine, error) {
 	e, err := opossum.Open(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	return &engine{e, guard}, nil
+	return &engine{e}, nil
 }
 
-type engine struct {
-	*opossum.Engine
-	guard Guard
-}
+// engine is opossum as any user sees it.
+type engine struct{ *opossum.Engine }
 
-func (t *engine) Append(ctx context.Context, events []opossum.Event) error {
-	_, err := t.Engine.Append(ctx, events, t.guard.condition(t.Engine, events))
+func (t *engine) Append(ctx context.Context, events []opossum.Event, cond *opossum.Condition) error {
+	_, err := t.Engine.Append(ctx, events, cond)
 	return err
 }
+
+func (t *engine) Read(ctx context.Context, q opossum.Query, newest int, yield func(opossum.SequencedEvent)) error {
+	view, err := t.Engine.Read(ctx, q, opossum.ReadOptions{Backwards: newest > 0, Limit: newest})
+	if err != nil {
+		return err
+	}
+	for e, err := range view.All() {
+		if err != nil {
+			return err
+		}
+		yield(e)
+	}
+	return nil
+}
+
+func (t *engine) Last(ctx context.Context, q opossum.Query) (opossum.SequencedEvent, error) {
+	return t.ReadLast(ctx, q)
+}
+
+// Settle waits until every event is in its file.
+func (t *engine) Settle(ctx context.Context) error { return t.WaitMaterialized(ctx, t.Head()) }
+
+// Lag returns how many events are acknowledged and not yet filed.
+func (t *engine) Lag() uint64 { return t.Metrics().LagEvents }

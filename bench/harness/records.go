@@ -18,7 +18,7 @@ import (
 
 const recordsBuffer = 1 << 20
 
-// writeRecords writes the history to a new file at path: the records of [appendRecord], nothing between them.
+// writeRecords writes the history to a new file at path: the records of [AppendRecord], nothing between them.
 func (h History) writeRecords(path string) (err error) {
 	file, err := createFile(path)
 	if err != nil {
@@ -29,7 +29,7 @@ func (h History) writeRecords(path string) (err error) {
 	var record []byte
 	for events := range h.appends() {
 		for i := range events {
-			record = appendRecord(record[:0], &events[i])
+			record = AppendRecord(record[:0], &events[i])
 			if _, err := w.Write(record); err != nil {
 				return err
 			}
@@ -96,7 +96,16 @@ func (d *recordDecoder) next() (opossum.Event, error) {
 	return d.decode(), nil
 }
 
-// decode is the inverse of [appendRecord] for the workload's events, which have no ID and no metadata. The checksum was
+// DecodeRecord returns the event of a record that [AppendRecord] has made of an event without ID and metadata. Its Data shares record's memory.
+func DecodeRecord(record []byte) (opossum.Event, error) {
+	if len(record) < recordHeader || xxhash.Sum64(record[recordHeader:]) != binary.LittleEndian.Uint64(record[4:]) {
+		return opossum.Event{}, errDamagedRecord
+	}
+	d := recordDecoder{payload: record[recordHeader:]}
+	return d.decode(), nil
+}
+
+// decode is the inverse of [AppendRecord] for the workload's events, which have no ID and no metadata. The checksum was
 // right, so lengths are believed.
 func (d *recordDecoder) decode() opossum.Event {
 	seconds, nanoseconds := binary.LittleEndian.Uint64(d.payload[1:]), binary.LittleEndian.Uint32(d.payload[9:])

@@ -8,15 +8,36 @@ import (
 
 // Target is one way of keeping events, opened on an empty directory.
 type Target interface {
-	// Append returns when the events are durable. It is called by many writers at once, and keeps no reference to events.
-	Append(ctx context.Context, events []opossum.Event) error
+	// Append returns when the events are durable, or, if the target was opened without flush, when they are written: all of them, or none.
+	// cond may be nil. The error Is opossum.ErrConditionFailed if the condition does not hold, and errors.ErrUnsupported if the target
+	// cannot check it. Append is called by many writers at once, and keeps no reference to events.
+	Append(ctx context.Context, events []opossum.Event, cond *opossum.Condition) error
 	// Close releases what the target holds. No Append is running.
 	Close() error
 }
 
+// Store is a target that checks conditions and can be read.
+type Store interface {
+	Target
+	// Read calls yield with the events that match q: with all of them, in order, or, if newest is not 0, with so many of the
+	// newest, the newest first. What it yields is the caller's own or not to be changed.
+	Read(ctx context.Context, q opossum.Query, newest int, yield func(opossum.SequencedEvent)) error
+	// Last returns the newest event that matches q. The error Is opossum.ErrNotFound if there is none.
+	Last(ctx context.Context, q opossum.Query) (opossum.SequencedEvent, error)
+	// Head returns the highest readable position.
+	Head() opossum.Position
+}
+
+// OpenOptions say how a target is opened.
+type OpenOptions struct {
+	Flush bool // false: in the target's own way of not syncing each append
+}
+
 // Way is a kind of target that a table can name.
 type Way struct {
-	Name string // short, for benchmark names: no spaces
-	What string // one line for people
-	Open func(dir string) (Target, error)
+	Name  string // short, for benchmark names: no spaces
+	What  string // one line for people
+	Store bool   // its target is a [Store]
+	// Open opens a target in dir, which is empty or was left by a target of the same way.
+	Open func(dir string, o OpenOptions) (Target, error)
 }

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
@@ -21,8 +24,9 @@ import (
 
 // readers read back what a way has stored, each in its own manner and without the code that wrote it.
 var readers = map[string]func(t *testing.T, dir string) []opossum.SequencedEvent{
-	"file-per-event": readFiles,
-	"file-per-batch": readFiles,
+	"file-per-event":         readFiles,
+	"file-per-event-indexed": readFilesIndexed,
+	"file-per-batch":         readFiles,
 	"growing-file": func(t *testing.T, dir string) []opossum.SequencedEvent {
 		all, err := os.ReadFile(filepath.Join(dir, "events.log"))
 		require.NoError(t, err)
@@ -39,7 +43,7 @@ var readers = map[string]func(t *testing.T, dir string) []opossum.SequencedEvent
 
 func TestEachWayStoresWhatItIsGiven(t *testing.T) {
 	const rotate = 16 << 10 // several generations
-	ways := append(Ways(), Prewritten(1<<20))
+	ways := append(Ways(), Prewritten(1<<20), FilePerEventIndexed())
 	for i, w := range ways {
 		if w.Name == "bare-log" {
 			ways[i] = BareLog(Adaptive, rotate)
@@ -52,13 +56,13 @@ func TestEachWayStoresWhatItIsGiven(t *testing.T) {
 		for _, load := range []struct{ writers, events, perAppend int }{{1, 10, 1}, {16, 100, 7}} {
 			t.Run(fmt.Sprintf("%s/%d writers", way.Name, load.writers), func(t *testing.T) {
 				dir := t.TempDir()
-				target, err := way.Open(dir)
+				target, err := way.Open(dir, OpenOptions{Flush: true})
 				if errors.Is(err, errors.ErrUnsupported) {
 					require.Empty(t, os.Getenv("CI"), "CI must prove it: %v", err)
 					t.Skip(err)
 				}
 				require.NoError(t, err)
-				fleet := NewFleet(Default, load.writers, load.perAppend)
+				fleet := NewFleet(Default, Append, load.writers, load.perAppend)
 				for range 2 { // a fleet goes on where it was
 					result, err := fleet.Run(t.Context(), target, Limit{Events: load.events})
 					require.NoError(t, err)
@@ -118,6 +122,50 @@ func readFiles(t *testing.T, dir string) (events []opossum.SequencedEvent) {
 	})
 	require.NoError(t, err)
 	return events
+}
+
+// readFilesIndexed checks that the index files list exactly the events of their type and tags.
+func readFilesIndexed(t *testing.T, dir string) []opossum.SequencedEvent {
+	events := readFiles(t, dir)
+	want := map[string][]uint64{}
+	slices.SortFunc(events, func(a, b opossum.SequencedEvent) int { return cmp.Compare(a.Position, b.Position) })
+	for _, e := range events {
+		want["EventType/"+e.Event.Type] = append(want["EventType/"+e.Event.Type], uint64(e.Position))
+		for _, tag := range e.Event.Tags {
+			want["Tags/"+string(tag)] = append(want["Tags/"+string(tag)], uint64(e.Position))
+		}
+	}
+	found := map[string][]uint64{}
+	files, err := filepath.Glob(filepath.Join(dir, "Indices", "*", "*"))
+	require.NoError(t, err)
+	for _, path := range files {
+		var index fileIndex
+		require.NoError(t, readJSON(path, &index))
+		name, err := filepath.Rel(filepath.Join(dir, "Indices"), strings.TrimSuffix(path, ".json"))
+		require.NoError(t, err)
+		found[name] = index.Positions
+	}
+	require.Equal(t, want, found)
+	return events
+}
+
+func TestOnlyStoresTakeConditions(t *testing.T) {
+	for _, way := range append(Ways(), Prewritten(1<<20), FilePerEventIndexed()) {
+		dir := t.TempDir()
+		target, err := way.Open(dir, OpenOptions{})
+		if errors.Is(err, errors.ErrUnsupported) {
+			continue
+		}
+		require.NoError(t, err)
+		err = target.Append(t.Context(), Default.Stream(0).Next(1), &opossum.Condition{FailIfMatch: opossum.AllEvents()})
+		if _, isStore := target.(Store); isStore {
+			require.NoError(t, err, way.Name)
+		} else {
+			require.ErrorIs(t, err, errors.ErrUnsupported, way.Name)
+		}
+		require.Equal(t, way.Store, err == nil)
+		require.NoError(t, target.Close())
+	}
 }
 
 func readOpossum(t *testing.T, dir string) (events []opossum.SequencedEvent) {
@@ -223,8 +271,8 @@ func TestARingBeginsAgainAtItsStart(t *testing.T) {
 	dir := t.TempDir()
 	m, err := openRing(dir, 16<<10)
 	require.NoError(t, err)
-	log := newEventLog(m, alone)
-	_, err = NewFleet(Default, 1, 1).Run(t.Context(), log, Limit{Events: 100})
+	log := newEventLog(m, OpenOptions{Flush: true}, alone)
+	_, err = NewFleet(Default, Append, 1, 1).Run(t.Context(), log, Limit{Events: 100})
 	require.NoError(t, err)
 	require.NoError(t, log.Close())
 

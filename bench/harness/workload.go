@@ -56,6 +56,7 @@ type Stream struct {
 	random *rand.Rand
 	prefix string // of the unique tag; differs between writers
 	next   uint64
+	steps  uint64 // of a load that does not always do the same
 	events []opossum.Event
 	data   []byte
 	tags   []opossum.Tag

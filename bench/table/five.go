@@ -32,7 +32,7 @@ func (l *lab) compare(what string, shapes []shape, ways []harness.Way) error {
 	for _, s := range shapes {
 		rates.head = append(rates.head, s.String())
 		latencies.head = append(latencies.head, s.String())
-		cells, err := l.measure(s, ways...)
+		cells, err := l.measure(s, appending(ways...)...)
 		if err != nil {
 			return err
 		}

@@ -50,18 +50,18 @@ func (l *lab) floors() error {
 
 // appends measures one load; with one event per append, appends with conditions too.
 func (l *lab) appends(s shape, least float64) error {
-	ways := []harness.Way{ceiling, bareLog, harness.Opossum(harness.Unconditional)}
+	contenders := []contender{{ceiling, harness.Append}, {bareLog, harness.Append}, {harness.Opossum(), harness.Append}}
 	if s.events == 1 {
-		ways = append(ways, harness.Opossum(harness.GuardAll), harness.Opossum(harness.GuardNew))
+		contenders = append(contenders, contender{harness.Opossum(), harness.AppendUnique}, contender{harness.Opossum(), harness.AppendNew})
 	}
-	c, err := l.measure(s, ways...)
+	c, err := l.measure(s, contenders...)
 	if err != nil {
 		return err
 	}
 	bare, plain := c[1], c[2]
 	l.floor("opossum / bare log", s, ratios(plain, bare), least)
 	for _, guarded := range c[3:] {
-		l.floor(guarded.What+" / no condition", s, ratios(guarded, plain), conditionFloor)
+		l.floor(guarded.What+" / opossum", s, ratios(guarded, plain), conditionFloor)
 	}
 	return nil
 }

@@ -61,18 +61,40 @@ func (s shape) String() string {
 	return count(s.writers, "writer") + " x " + count(s.events, "event")
 }
 
-// measure runs the ways in turn, round after round, under one shape of load.
-func (l *lab) measure(s shape, ways ...harness.Way) ([]cell, error) {
-	fmt.Fprintf(l.progress, "%v: %s\n", s, count(len(ways), "way"))
+// contender is a way and what its writers do.
+type contender struct {
+	harness.Way
+	load harness.Load
+}
+
+// what names a contender in a table.
+func (c contender) what() string {
+	if c.load.Name == harness.Append.Name {
+		return c.What
+	}
+	return c.What + ", " + c.load.What
+}
+
+// appending makes contenders of ways that append without condition.
+func appending(ways ...harness.Way) (all []contender) {
+	for _, w := range ways {
+		all = append(all, contender{w, harness.Append})
+	}
+	return all
+}
+
+// measure runs the contenders in turn, round after round, under one shape of load.
+func (l *lab) measure(s shape, contenders ...contender) ([]cell, error) {
+	fmt.Fprintf(l.progress, "%v: %s\n", s, count(len(contenders), "way"))
 	var measures []func() (harness.Result, error)
-	for _, way := range ways {
+	for _, way := range contenders {
 		measures = append(measures, func() (harness.Result, error) {
-			c := harness.Cell{Way: way, Workload: harness.Default, Writers: s.writers, EventsPerAppend: s.events, Time: l.report.Time}
+			c := harness.Cell{Way: way.Way, Load: way.load, Workload: harness.Default, Writers: s.writers, EventsPerAppend: s.events, Time: l.report.Time}
 			r, err := c.Measure(l.ctx, l.dir)
 			if err != nil {
 				err = fmt.Errorf("%s, %v: %w", way.Name, s, err)
 			}
-			return r, err
+			return r.Result, err
 		})
 	}
 	results, err := harness.Interleave(l.report.Rounds, measures...)
@@ -80,9 +102,9 @@ func (l *lab) measure(s shape, ways ...harness.Way) ([]cell, error) {
 		return nil, err
 	}
 	var cells []cell
-	for i, way := range ways {
+	for i, way := range contenders {
 		rate := harness.SpreadOf(results[i], harness.Result.Rate)
-		cells = append(cells, cell{way.Name, way.What, s.writers, s.events, rate, results[i]})
+		cells = append(cells, cell{way.Name, way.what(), s.writers, s.events, rate, results[i]})
 	}
 	l.report.Cells = append(l.report.Cells, cells...)
 	return cells, nil

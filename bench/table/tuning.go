@@ -26,7 +26,7 @@ func (l *lab) tuning() error {
 	}
 	longest.head = rates.head
 	for _, f := range appendFloors {
-		cells, err := l.measure(f.shape, ways...)
+		cells, err := l.measure(f.shape, appending(ways...)...)
 		if err != nil {
 			return err
 		}

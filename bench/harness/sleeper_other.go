@@ -1,0 +1,14 @@
+//go:build !linux
+
+package harness
+
+import "time"
+
+// sleeper waits as exactly as Go's timers do.
+type sleeper struct{}
+
+func newSleeper() sleeper { return sleeper{} }
+
+func (sleeper) until(at time.Time) { time.Sleep(time.Until(at)) }
+
+func (sleeper) close() {}
