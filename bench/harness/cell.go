@@ -16,6 +16,7 @@ type Cell struct {
 	Writers         int
 	EventsPerAppend int
 	Time            time.Duration // measured; a fifth of it runs before, to warm up
+	Events          int           // measured, if Time is 0; a tenth of them is appended before
 	Prefill         int           // events appended before that, 1,000 at a time
 	Rate            float64       // as in Limit
 	Window          time.Duration // as in Limit
@@ -58,12 +59,12 @@ func (c Cell) measure(ctx context.Context, t Target, root string) (result CellRe
 		return result, err
 	}
 	fleet := NewFleet(c.Workload, c.Load, c.Writers, c.EventsPerAppend)
-	warm, err := fleet.Run(ctx, t, Limit{Time: c.Time / 5, Rate: c.Rate})
+	warm, err := fleet.Run(ctx, t, Limit{Time: c.Time / 5, Events: c.Events / 10, Rate: c.Rate})
 	if err != nil {
 		return result, err
 	}
 	before, _ := readDevice(root)
-	result.Result, err = fleet.Run(ctx, t, Limit{Time: c.Time, Rate: c.Rate, Window: c.Window})
+	result.Result, err = fleet.Run(ctx, t, Limit{Time: c.Time, Events: c.Events, Rate: c.Rate, Window: c.Window})
 	after, _ := readDevice(root)
 	result.Run = after.since(before)
 	result.LifeEvents = c.Prefill + warm.Events + result.Events

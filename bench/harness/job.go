@@ -24,14 +24,37 @@ type Job struct {
 type LoadJob struct {
 	Load            string        `json:"load"`
 	Bytes           int           `json:"bytes"`
+	Tags            int           `json:"tags,omitempty"`
 	NoFlush         bool          `json:"no_flush,omitempty"`
 	Writers         int           `json:"writers"`
 	EventsPerAppend int           `json:"events_per_append"`
-	Time            time.Duration `json:"time_ns"`
+	Time            time.Duration `json:"time_ns,omitempty"`
+	Events          int           `json:"events,omitempty"`
 	Prefill         int           `json:"prefill,omitempty"`
 	Rate            float64       `json:"rate,omitempty"`
 	Window          time.Duration `json:"window_ns,omitempty"`
 	Settle          bool          `json:"settle,omitempty"`
+}
+
+// String says in one line what the job is.
+func (j Job) String() string {
+	switch {
+	case j.Load != nil:
+		return j.Way + ", " + j.Load.String()
+	default:
+		return j.Way
+	}
+}
+
+func (j LoadJob) String() string {
+	text := fmt.Sprintf("%s, %d x %d of %d bytes", j.Load, j.Writers, j.EventsPerAppend, j.Bytes)
+	if j.NoFlush {
+		text += ", without flush"
+	}
+	if j.Rate > 0 {
+		text += fmt.Sprintf(", %g a second", j.Rate)
+	}
+	return text
 }
 
 // Outcome is what a job showed: the part that the job asked for.
@@ -39,14 +62,22 @@ type Outcome struct {
 	Load *CellResult `json:"load,omitempty"`
 }
 
-// jobArgument is the first argument of a process that makes a job. The others are the directory and the job.
-const jobArgument = "job"
+// The first argument of a process that makes a job, whose others are the directory and the job, and of one that says what its ways are.
+const (
+	jobArgument  = "job"
+	waysArgument = "ways"
+)
 
-// IsJob says whether a program was started to make a job: then it calls [Serve] and does nothing else.
-func IsJob(args []string) bool { return len(args) == 3 && args[0] == jobArgument }
+// IsJob says whether a program was started to serve another one: then it calls [Serve] and does nothing else.
+func IsJob(args []string) bool {
+	return len(args) == 3 && args[0] == jobArgument || len(args) == 1 && args[0] == waysArgument
+}
 
-// Serve makes the job in args and writes its outcome to out. REQUIRES: IsJob(args).
+// Serve makes the job in args and writes its outcome to out, or says what ways there are. REQUIRES: IsJob(args).
 func Serve(ctx context.Context, args []string, ways []Way, out io.Writer) error {
+	if args[0] == waysArgument {
+		return json.NewEncoder(out).Encode(ways)
+	}
 	var job Job
 	if err := json.Unmarshal([]byte(args[2]), &job); err != nil {
 		return fmt.Errorf("job: %w", err)
@@ -83,8 +114,8 @@ func (j LoadJob) measure(ctx context.Context, root string, way Way) (result Cell
 		return result, fmt.Errorf("%s cannot bear the load %s: %w", way.Name, j.Load, errors.ErrUnsupported)
 	}
 	return Cell{
-		Way: way, Load: loads[at], Workload: Workload{Seed: Default.Seed, Bytes: j.Bytes}, NoFlush: j.NoFlush,
-		Writers: j.Writers, EventsPerAppend: j.EventsPerAppend, Time: j.Time, Prefill: j.Prefill,
+		Way: way, Load: loads[at], Workload: Workload{Seed: Default.Seed, Bytes: j.Bytes, Tags: j.Tags}, NoFlush: j.NoFlush,
+		Writers: j.Writers, EventsPerAppend: j.EventsPerAppend, Time: j.Time, Events: j.Events, Prefill: j.Prefill,
 		Rate: j.Rate, Window: j.Window, Settle: j.Settle,
 	}.Measure(ctx, root)
 }
@@ -104,4 +135,13 @@ func (j Job) Run(ctx context.Context, path, root string) (outcome Outcome, err e
 		return outcome, fmt.Errorf("%s: %w: %s", text, errors.Join(err, context.Cause(ctx)), bytes.TrimSpace(errs.Bytes()))
 	}
 	return outcome, json.Unmarshal(out.Bytes(), &outcome)
+}
+
+// WaysOf asks the program at path for its ways. They cannot be opened here.
+func WaysOf(ctx context.Context, path string) (ways []Way, err error) {
+	out, err := exec.CommandContext(ctx, path, waysArgument).Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", path, waysArgument, err)
+	}
+	return ways, json.Unmarshal(out, &ways)
 }

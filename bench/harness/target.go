@@ -35,9 +35,10 @@ type OpenOptions struct {
 
 // Way is a kind of target that a table can name.
 type Way struct {
-	Name  string // short, for benchmark names: no spaces
-	What  string // one line for people
-	Store bool   // its target is a [Store]
+	Name     string `json:"name"`               // short, for benchmark names: no spaces
+	What     string `json:"what"`               // one line for people
+	Store    bool   `json:"store"`              // its target is a [Store]
+	Settings string `json:"settings,omitempty"` // what is set otherwise than its library does by default, and why
 	// Open opens a target in dir, which is empty or was left by a target of the same way.
-	Open func(dir string, o OpenOptions) (Target, error)
+	Open func(dir string, o OpenOptions) (Target, error) `json:"-"`
 }

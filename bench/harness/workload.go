@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"strconv"
 
@@ -13,6 +14,7 @@ import (
 type Workload struct {
 	Seed  uint64
 	Bytes int // length of Event.Data; at least 36, so that the JSON around the text has room
+	Tags  int // of an event: the first so many of the three; 0: all
 }
 
 // Default is the load of every published table.
@@ -53,6 +55,7 @@ func letters(n int) []byte {
 // Stream is the endless sequence of events of one writer. It is not safe for concurrent use.
 type Stream struct {
 	bytes  int
+	kept   int // tags of each event
 	random *rand.Rand
 	prefix string // of the unique tag; differs between writers
 	next   uint64
@@ -66,6 +69,7 @@ type Stream struct {
 func (w Workload) Stream(writer int) *Stream {
 	return &Stream{
 		bytes:  w.Bytes,
+		kept:   cmp.Or(w.Tags, 3),
 		random: rand.New(rand.NewPCG(w.Seed, uint64(writer))),
 		prefix: "order:" + strconv.Itoa(writer) + "-",
 	}
@@ -94,7 +98,7 @@ func (s *Stream) event(tags []opossum.Tag, data []byte) opossum.Event {
 	tags[2] = regionTags[(r>>16)%regions]
 	s.fill(data, int((r>>32)%uint64(len(filler))))
 	s.next++
-	return opossum.Event{Type: types[(r>>24)%uint64(len(types))], Tags: tags, Data: data}
+	return opossum.Event{Type: types[(r>>24)%uint64(len(types))], Tags: tags[:s.kept], Data: data}
 }
 
 // fill writes {"n":NUMBER,"note":"TEXT"} of exactly len(data) bytes; the text begins at from in the filler and wraps around.

@@ -63,3 +63,11 @@ func TestTagsAreSpreadEvenly(t *testing.T) {
 		require.InDelta(t, want, n, float64(want), "%s", tag)
 	}
 }
+
+func TestEventsHaveAsManyTagsAsTheyAreToldTo(t *testing.T) {
+	two := take(Workload{Seed: 7, Bytes: 100, Tags: 2}.Stream(0), 3, 2)
+	for i, e := range take(Workload{Seed: 7, Bytes: 100}.Stream(0), 3, 1) {
+		require.Equal(t, e.Tags[:2], two[i].Tags)
+		require.Equal(t, e.Data, two[i].Data)
+	}
+}
