@@ -24,7 +24,7 @@ var layers = []string{
 	"internal/sequencer internal/follower materializer query recovery",
 	".",
 	"metrics tracing",
-	"bench/harness crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/variant",
+	"bench/chart bench/harness crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/variant",
 	"crashlab/internal/blockdisk crashlab/internal/child crashlab/mutate",
 	"crashlab/worker crashlab/internal/blockreplay crashlab/internal/diskerror crashlab/internal/ioerror crashlab/internal/killpoint crashlab/internal/powercut " +
 		"crashlab/internal/race crashlab/internal/rot crashlab/internal/story",
