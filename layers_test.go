@@ -25,7 +25,7 @@ var layers = []string{
 	".",
 	"metrics tracing",
 	"bench/chart bench/harness crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/variant",
-	"crashlab/internal/blockdisk crashlab/internal/child crashlab/mutate",
+	"bench/page crashlab/internal/blockdisk crashlab/internal/child crashlab/mutate",
 	"crashlab/worker crashlab/internal/blockreplay crashlab/internal/diskerror crashlab/internal/ioerror crashlab/internal/killpoint crashlab/internal/powercut " +
 		"crashlab/internal/race crashlab/internal/rot crashlab/internal/story",
 	"crashlab/internal/sabotage",
