@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"math"
 	"regexp"
+	"sort"
 	"strings"
 	"sync"
 	"unicode"
@@ -202,12 +203,8 @@ func (s style) fit(t string, width float64) string {
 		return t
 	}
 	runes := []rune(t)
-	for n := min(len(runes), int(width)); n > 0; n-- {
-		if cut := string(runes[:n]) + "…"; s.width(cut) <= width {
-			return cut
-		}
-	}
-	return "…"
+	cut := func(n int) string { return string(runes[:n]) + "…" }
+	return cut(sort.Search(len(runes), func(n int) bool { return s.width(cut(n+1)) > width }))
 }
 
 func (p pen) point(at xy) vg.Point {
