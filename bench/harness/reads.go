@@ -22,6 +22,9 @@ type ReadOperation struct {
 	draw  func(h History, r *rand.Rand) opossum.Query
 	do    func(ctx context.Context, r Reader, q opossum.Query, yield func(opossum.SequencedEvent)) error
 	want  error // the answer, where the answer is an error
+	// yields is the number of events in an answer to a query that so many events match.
+	yields      func(matching int) int
+	newestFirst bool
 }
 
 // ReadOperations returns all of them, in the order of the table.
@@ -29,15 +32,26 @@ func ReadOperations() []ReadOperation {
 	order := func(h History, r *rand.Rand) opossum.Query { return opossum.ByTags(orderTag(r.IntN(h.Events))) }
 	product := func(h History, r *rand.Rand) opossum.Query { return opossum.ByTags(productTag(r.IntN(h.products()))) }
 	return []ReadOperation{
-		{Name: "last-of-1", What: "ReadLast, a tag of 1 event", draws: many, draw: order, do: last},
-		{Name: "last-of-10", What: "ReadLast, a tag of 10 events", draws: many, draw: product, do: last},
-		{Name: "all-of-10", What: "all 10 events of a tag", draws: many, draw: product, do: all},
-		{Name: "newest-10", What: "newest 10 of a type and a tag of a 1,000th", draws: many, draw: typeAndCustomer, do: newest10},
-		{Name: "absent", What: "ReadLast, a tag of no event", draws: many, draw: absentProduct, do: last, want: opossum.ErrNotFound},
-		{Name: "refused", What: "append refused by its condition, a tag of 10", draws: many, draw: product, do: refuse, want: opossum.ErrConditionFailed},
-		{Name: "all-of-20th", What: "all events of a tag of a 20th", draws: few, draw: region, do: all},
+		{Name: "last-of-1", What: "ReadLast, a tag of 1 event", draws: many, draw: order, do: last, yields: one},
+		{Name: "last-of-10", What: "ReadLast, a tag of 10 events", draws: many, draw: product, do: last, yields: one},
+		{Name: "all-of-10", What: "all 10 events of a tag", draws: many, draw: product, do: all, yields: each},
+		{Name: "newest-10", What: "newest 10 of a type and a tag of a 1,000th", draws: many, draw: typeAndCustomer, do: newest10, yields: tenAtMost, newestFirst: true},
+		{Name: "absent", What: "ReadLast, a tag of no event", draws: many, draw: absentProduct, do: last, yields: none, want: opossum.ErrNotFound},
+		{Name: "refused", What: "append refused by its condition, a tag of 10", draws: many, draw: product, do: refuse, yields: none, want: opossum.ErrConditionFailed},
+		{Name: "all-of-20th", What: "all events of a tag of a 20th", draws: few, draw: region, do: all, yields: each},
+		{Name: "full-scan", What: "all events of the history", draws: 1, draw: everything, do: all, yields: each},
 	}
 }
+
+func one(int) int { return 1 }
+
+func none(int) int { return 0 }
+
+func each(matching int) int { return matching }
+
+func tenAtMost(matching int) int { return min(10, matching) }
+
+func everything(History, *rand.Rand) opossum.Query { return opossum.AllEvents() }
 
 func typeAndCustomer(_ History, r *rand.Rand) opossum.Query {
 	return opossum.Match(opossum.QueryItem{
