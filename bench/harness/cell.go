@@ -68,8 +68,8 @@ func (c Cell) measure(ctx context.Context, t Target, root string) (result CellRe
 	after, _ := readDevice(root)
 	result.Run = after.since(before)
 	result.LifeEvents = c.Prefill + warm.Events + result.Events
-	if s, ok := t.(interface{ Settle(context.Context) error }); ok && c.Settle && err == nil {
-		err = s.Settle(ctx)
+	if c.Settle && err == nil {
+		err = settled(ctx, t)
 	}
 	return result, err
 }

@@ -33,8 +33,9 @@ func NewFleet(w Workload, l Load, writers, eventsPerAppend int) *Fleet {
 
 // Limit ends a run by whichever of its bounds is set; no step begins beyond it, and all that have begun are waited for.
 type Limit struct {
-	Events int           // in all; the last append may be a smaller one
-	Time   time.Duration // since the writers were released
+	Events int             // in all; the last append may be a smaller one
+	Time   time.Duration   // since the writers were released
+	Stop   <-chan struct{} // closed
 	// Rate is the number of steps a second that the schedule calls for, of all writers together; 0: each goes on when it is answered. A step's
 	// latency then counts from when it was due, not from when a writer was free for it, so that a store that stalls pays for all who would
 	// have come meanwhile (no coordinated omission; Gil Tene's wrk2 does the same).
@@ -186,7 +187,7 @@ func (r *run) write(ctx context.Context, s *Stream, latencies *hdrhistogram.Hist
 		if !more {
 			return context.Cause(ctx)
 		}
-		if r.limit.Time > 0 && before.Sub(r.start) >= r.limit.Time {
+		if r.over(before) {
 			return nil
 		}
 		if ctx.Err() != nil { // another writer has failed, or the caller has had enough
@@ -219,6 +220,16 @@ func (r *run) next(ctx context.Context) (time.Time, bool) {
 		return r.start.Add(at), more
 	case <-ctx.Done():
 		return time.Time{}, false
+	}
+}
+
+// over says whether no step may begin any more.
+func (r *run) over(now time.Time) bool {
+	select {
+	case <-r.limit.Stop:
+		return true
+	default:
+		return r.limit.Time > 0 && now.Sub(r.start) >= r.limit.Time
 	}
 }
 

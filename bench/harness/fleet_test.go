@@ -47,6 +47,19 @@ func TestARunEndsInTime(t *testing.T) {
 	})
 }
 
+func TestARunEndsWhenItIsToldTo(t *testing.T) {
+	stop := make(chan struct{})
+	s := &stub{append: func(n int64) error {
+		if n == 100 {
+			close(stop)
+		}
+		return nil
+	}}
+	result, err := NewFleet(Default, Append, 1, 1).Run(t.Context(), s, Limit{Time: 5 * time.Second, Stop: stop})
+	require.NoError(t, err)
+	require.Equal(t, 100, result.Events)
+}
+
 func TestTheFirstErrorEndsARun(t *testing.T) {
 	broken := errors.New("broken")
 	s := &stub{append: func(n int64) error {

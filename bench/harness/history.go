@@ -56,37 +56,46 @@ func (h History) appends() iter.Seq[[]opossum.Event] {
 // Made says how long making a history took. It is not a result: one writer, and nothing compared.
 type Made struct {
 	Append time.Duration `json:"append_ns"`
-	File   time.Duration `json:"file_ns"` // from the last append until every event was in its file
+	File   time.Duration `json:"file_ns"` // from the last append until every event was in its file, of a way that files
 }
 
 // Make puts the history into the directory dir, once for all that will read it: into a store with default options, in
 // appends of 100 events, filed and closed; and the same events one record after the other into a file.
 func (h History) Make(ctx context.Context, dir string) (Made, error) {
-	made, err := h.makeStore(ctx, filepath.Join(dir, historyStore))
+	made, err := h.fill(ctx, Opossum(), dir)
 	if err != nil {
 		return made, fmt.Errorf("make a store of %d events: %w", h.Events, err)
 	}
 	return made, errors.Join(h.writeRecords(filepath.Join(dir, historyRecords)), settle(dir))
 }
 
-func (h History) makeStore(ctx context.Context, dir string) (made Made, err error) {
-	store, err := opossum.Open(dir, nil)
+// fill opens the way in the new directory dir/store, appends the history there, waits until what the way does in the background is done,
+// if it can say so, and closes. REQUIRES: w.Store.
+func (h History) fill(ctx context.Context, w Way, dir string) (made Made, err error) {
+	t, err := w.openStore(dir)
 	if err != nil {
 		return made, err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, t.Close()) }()
 	start := time.Now()
-	var last opossum.Position
 	for events := range h.appends() {
-		if last, err = store.Append(ctx, events, nil); err != nil {
+		if err := t.Append(ctx, events, nil); err != nil {
 			return made, err
 		}
 	}
 	made.Append = time.Since(start)
-	if last != opossum.Position(h.Events) {
-		return made, fmt.Errorf("the last position is %d", last)
+	if head := t.Head(); head != opossum.Position(h.Events) {
+		return made, fmt.Errorf("the last position is %d", head)
 	}
-	err = store.WaitMaterialized(ctx, last)
+	err = settled(ctx, t)
 	made.File = time.Since(start) - made.Append
 	return made, err
+}
+
+// settled waits until all work in the background is done, of a target that can say so.
+func settled(ctx context.Context, t Target) error {
+	if t, ok := t.(interface{ Settle(context.Context) error }); ok {
+		return t.Settle(ctx)
+	}
+	return nil
 }

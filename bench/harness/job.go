@@ -16,8 +16,13 @@ import (
 // Job is one measurement as a value, which a process of its own makes: then memory, the garbage collector and what the system counts for
 // a process belong to one way alone, and ways whose libraries are in another module can be asked too. One of its parts is set.
 type Job struct {
-	Way  string   `json:"way"`
-	Load *LoadJob `json:"load,omitempty"`
+	Way    string     `json:"way,omitempty"` // its name; of a Device none
+	Load   *LoadJob   `json:"load,omitempty"`
+	Reads  *ReadsJob  `json:"reads,omitempty"`
+	Fill   *FillJob   `json:"fill,omitempty"`
+	Open   *OpenJob   `json:"open,omitempty"`
+	Growth *GrowthJob `json:"growth,omitempty"`
+	Device *DeviceJob `json:"device,omitempty"`
 }
 
 // LoadJob is a [Cell] but for its way.
@@ -41,6 +46,16 @@ func (j Job) String() string {
 	switch {
 	case j.Load != nil:
 		return j.Way + ", " + j.Load.String()
+	case j.Reads != nil:
+		return fmt.Sprintf("%s, reads of %d events", j.Way, j.Reads.Events)
+	case j.Fill != nil:
+		return fmt.Sprintf("%s, filled with %d events", j.Way, j.Fill.Events)
+	case j.Open != nil:
+		return fmt.Sprintf("%s, opened with %d events", j.Way, j.Open.Acknowledged)
+	case j.Growth != nil:
+		return fmt.Sprintf("%s, growing to %d events, %s", j.Way, j.Growth.Events, j.Growth.Load)
+	case j.Device != nil:
+		return "the device"
 	default:
 		return j.Way
 	}
@@ -59,7 +74,12 @@ func (j LoadJob) String() string {
 
 // Outcome is what a job showed: the part that the job asked for.
 type Outcome struct {
-	Load *CellResult `json:"load,omitempty"`
+	Load   *CellResult   `json:"load,omitempty"`
+	Reads  *ReadsResult  `json:"reads,omitempty"`
+	Fill   *FillResult   `json:"fill,omitempty"`
+	Open   *OpenResult   `json:"open,omitempty"`
+	Growth *GrowthResult `json:"growth,omitempty"`
+	Device *DeviceResult `json:"device,omitempty"`
 }
 
 // The first argument of a process that makes a job, whose others are the directory and the job, and of one that says what its ways are.
@@ -82,45 +102,82 @@ func Serve(ctx context.Context, args []string, ways []Way, out io.Writer) error 
 	if err := json.Unmarshal([]byte(args[2]), &job); err != nil {
 		return fmt.Errorf("job: %w", err)
 	}
+	tell := func(o Outcome) error { return json.NewEncoder(out).Encode(o) }
+	if job.dies() {
+		return job.fillAndDie(ctx, args[1], ways, tell)
+	}
 	outcome, err := job.make(ctx, args[1], ways)
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(out).Encode(outcome)
+	return tell(outcome)
 }
 
 func (j Job) make(ctx context.Context, root string, ways []Way) (outcome Outcome, err error) {
-	at := slices.IndexFunc(ways, func(w Way) bool { return w.Name == j.Way })
-	if at < 0 {
-		return outcome, fmt.Errorf("no way is called %q", j.Way)
+	if j.Device != nil {
+		outcome.Device, err = j.Device.measure(ctx, root)
+		return outcome, err
 	}
-	way := ways[at]
+	way, err := j.way(ways)
+	if err != nil {
+		return outcome, err
+	}
 	switch {
 	case j.Load != nil:
-		result, err := j.Load.measure(ctx, root, way)
-		return Outcome{Load: &result}, err
+		outcome.Load, err = j.Load.measure(ctx, root, way)
+	case j.Reads != nil:
+		outcome.Reads, err = j.Reads.measure(ctx, root, way)
+	case j.Fill != nil:
+		outcome.Fill, err = j.Fill.fillAndClose(ctx, root, way)
+	case j.Open != nil:
+		outcome.Open, err = j.Open.measure(ctx, root, way)
+	case j.Growth != nil:
+		outcome.Growth, err = j.Growth.measure(ctx, root, way)
 	default:
-		return outcome, errors.New("a job without a part")
+		err = errors.New("a job without a part")
 	}
+	return outcome, err
 }
 
-func (j LoadJob) measure(ctx context.Context, root string, way Way) (result CellResult, err error) {
-	loads := Loads()
-	at := slices.IndexFunc(loads, func(l Load) bool { return l.Name == j.Load })
+func (j Job) way(ways []Way) (Way, error) {
+	at := slices.IndexFunc(ways, func(w Way) bool { return w.Name == j.Way })
 	if at < 0 {
-		return result, fmt.Errorf("no load is called %q", j.Load)
+		return Way{}, fmt.Errorf("no way is called %q", j.Way)
 	}
-	if loads[at].Store && !way.Store {
-		return result, fmt.Errorf("%s cannot bear the load %s: %w", way.Name, j.Load, errors.ErrUnsupported)
+	return ways[at], nil
+}
+
+// bear returns the load of that name, if the way can bear it.
+func (w Way) bear(name string) (Load, error) {
+	loads := Loads()
+	at := slices.IndexFunc(loads, func(l Load) bool { return l.Name == name })
+	if at < 0 {
+		return Load{}, fmt.Errorf("no load is called %q", name)
 	}
-	return Cell{
-		Way: way, Load: loads[at], Workload: Workload{Seed: Default.Seed, Bytes: j.Bytes, Tags: j.Tags}, NoFlush: j.NoFlush,
+	if loads[at].Store && !w.Store {
+		return Load{}, fmt.Errorf("%s cannot bear the load %s: %w", w.Name, name, errors.ErrUnsupported)
+	}
+	return loads[at], nil
+}
+
+// sized is the canonical workload with events of so many bytes of data.
+func sized(bytes int) Workload { return Workload{Seed: Default.Seed, Bytes: bytes} }
+
+func (j LoadJob) measure(ctx context.Context, root string, way Way) (*CellResult, error) {
+	load, err := way.bear(j.Load)
+	if err != nil {
+		return nil, err
+	}
+	result, err := Cell{
+		Way: way, Load: load, Workload: Workload{Seed: Default.Seed, Bytes: j.Bytes, Tags: j.Tags}, NoFlush: j.NoFlush,
 		Writers: j.Writers, EventsPerAppend: j.EventsPerAppend, Time: j.Time, Events: j.Events, Prefill: j.Prefill,
 		Rate: j.Rate, Window: j.Window, Settle: j.Settle,
 	}.Measure(ctx, root)
+	return &result, err
 }
 
-// Run has the program at path make the job under root, in a process of its own that ends with ctx.
+// Run has the program at path make the job under root, in a process of its own that ends with ctx. That a process which has to kill itself
+// ends so is no error.
 func (j Job) Run(ctx context.Context, path, root string) (outcome Outcome, err error) {
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -131,7 +188,7 @@ func (j Job) Run(ctx context.Context, path, root string) (outcome Outcome, err e
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // it removes what it has made
 	c.WaitDelay = 30 * time.Second
 	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Run(); err != nil {
+	if err := c.Run(); err != nil && !(j.dies() && killed(err) && ctx.Err() == nil) {
 		return outcome, fmt.Errorf("%s: %w: %s", text, errors.Join(err, context.Cause(ctx)), bytes.TrimSpace(errs.Bytes()))
 	}
 	return outcome, json.Unmarshal(out.Bytes(), &outcome)

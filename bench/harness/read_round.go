@@ -14,6 +14,7 @@ type ReadRound struct {
 	Opens   []time.Duration `json:"opens_ns"`   // each after a Close: until open, and the first query answered
 	Heap    uint64          `json:"heap_bytes"` // that Go holds for the open reader, garbage collected
 	Results []ReadResult    `json:"results"`    // in the order of ReadOperations
+	Memory  Footprint       `json:"memory"`     // when all has been asked
 }
 
 // opens is how often a way is opened in a round.
@@ -34,7 +35,9 @@ func (w ReadWay) Measure(ctx context.Context, h History, dir string, limit time.
 		runtime.GC()
 		after := heapBytes()
 		round.Heap = after - min(before, after)
-		return w.operate(ctx, h, r, limit, &round)
+		err := w.operate(ctx, h, r, limit, &round)
+		round.Memory = readFootprint()
+		return err
 	})
 	return round, err
 }
@@ -61,10 +64,4 @@ func (w ReadWay) operate(ctx context.Context, h History, r Reader, limit time.Du
 		round.Results = append(round.Results, result)
 	}
 	return nil
-}
-
-func heapBytes() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"errors"
-	"path/filepath"
 
 	"opossum"
 )
@@ -34,18 +33,10 @@ type ReadWay struct {
 // ReadWays returns opossum, and what it has to be compared with: no index at all, and an index that costs no I/O.
 func ReadWays() []ReadWay {
 	return []ReadWay{
-		{Name: "opossum", What: "opossum", Open: openEngineReader},
+		Opossum().reads(),
 		{Name: "scan", What: "scan", Open: openScan, slow: true},
 		{Name: "map", What: "map in memory", Open: openMemory},
 	}
-}
-
-func openEngineReader(dir string) (Reader, error) {
-	e, err := openEngine(filepath.Join(dir, historyStore), nil)
-	if err != nil {
-		return nil, err
-	}
-	return storeReader{e}, nil
 }
 
 // storeReader is a store of which questions are asked.

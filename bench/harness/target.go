@@ -2,6 +2,10 @@ package harness
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"opossum"
 )
@@ -41,4 +45,32 @@ type Way struct {
 	Settings string `json:"settings,omitempty"` // what is set otherwise than its library does by default, and why
 	// Open opens a target in dir, which is empty or was left by a target of the same way.
 	Open func(dir string, o OpenOptions) (Target, error) `json:"-"`
+}
+
+// openStore opens the way, with flush, in the directory dir/store, which it makes if there is none. The error Is errors.ErrUnsupported if the
+// way is none of stores.
+func (w Way) openStore(dir string) (Store, error) {
+	if !w.Store {
+		return nil, fmt.Errorf("%s cannot be read: %w", w.Name, errors.ErrUnsupported)
+	}
+	dir = filepath.Join(dir, historyStore)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	t, err := w.Open(dir, OpenOptions{Flush: true})
+	if err != nil {
+		return nil, err
+	}
+	return t.(Store), nil
+}
+
+// reads is the way of reading what the way keeps in a directory's store.
+func (w Way) reads() ReadWay {
+	return ReadWay{Name: w.Name, What: w.What, Open: func(dir string) (Reader, error) {
+		s, err := w.openStore(dir)
+		if err != nil {
+			return nil, err
+		}
+		return storeReader{s}, nil
+	}}
 }
