@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"opossum/bench/chart"
+	"opossum/bench/harness"
+	"opossum/bench/page"
+)
+
+// latencies shows what one who comes at a moment of his own choice has to wait.
+func latencies(r results) page.Section {
+	s := page.Section{Title: "Latency"}
+	cells := r.of("latency")
+	if len(cells) == 0 {
+		return s
+	}
+	c := chart.Chart{
+		X: chart.Axis{Label: "share of the appends that were answered within the time", Scale: chart.Percentile, Max: 0.99995},
+		Y: chart.Axis{Label: "time from when the append was due until it was durable", Unit: chart.Seconds, Scale: chart.Log},
+	}
+	type tail struct {
+		name string
+		p99  float64
+	}
+	var tails []tail
+	for _, cell := range cells {
+		series := r.look(cell.Job.Way)
+		for i, q := range cell.Rounds[0].Load.Quantiles {
+			if q.Percent == 0 || q.Percent == 100 {
+				continue
+			}
+			v := cell.spread(func(o harness.Outcome) float64 { return o.Load.Quantiles[i].Latency.Seconds() })
+			series.Points = append(series.Points, chart.Point{X: q.Percent / 100, Y: v.Median, Low: v.Min, High: v.Max})
+			if q.Percent == 99 {
+				tails = append(tails, tail{series.Name, v.Median})
+			}
+		}
+		c.Series = append(c.Series, series)
+	}
+	slices.SortFunc(tails, func(a, b tail) int { return int(math.Copysign(1, a.p99-b.p99)) })
+	c.Title = "99 of 100 conditional appends are durable within"
+	for i, t := range tails {
+		if i > 0 {
+			c.Title += ","
+		}
+		c.Title += fmt.Sprintf(" %s (%s)", chart.Seconds.Text(t.p99), t.name)
+	}
+	job := cells[0].Job.Load
+	c.Note = fmt.Sprintf("%g appends a second called for by a schedule, at most %d at once; 256 bytes, condition: nothing has my tag", job.Rate, job.Writers)
+	s.Blocks = append(s.Blocks,
+		text("Appends come by a schedule that does not wait for answers, and each counts from when it was due. A store that stalls for a tenth of a second so pays for all the appends that were due meanwhile, and not "+
+			"for one only (coordinated omission). All stores get the same schedule, well below what each can do."),
+		figure("latency", c))
+	return s
+}
+
+// sustained shows a minute of appends as fast as they go, with event files being written beside them and without.
+func sustained(r results) page.Section {
+	s := page.Section{Title: "A minute at full speed"}
+	cells := r.of("sustained")
+	m := measured{r, cells, writersOf, func(o harness.Outcome) float64 { return o.Load.P99.Seconds() }}
+	if len(m.xs()) == 0 {
+		return s
+	}
+	s.Blocks = append(s.Blocks, text("Event files are written in the background, from the log, and appends come first: filing falls behind while they press, and catches up when they leave it room. "+
+		"If a million events wait for their files, appends are held back to the pace of the files."))
+	t := page.Table{Title: "Latency of an append while events are filed, and with filing paused", Head: []string{"writers", "p99, filing", "p99, paused", "p99, ratio", "p50, filing", "p50, paused", "longest, filing", "longest, paused"}}
+	for _, x := range m.xs() {
+		filing, okA := m.cell("opossum", x)
+		paused, okB := m.cell("opossum-paused", x)
+		if !okA || !okB {
+			continue
+		}
+		a, b := filing.Rounds[0].Load, paused.Rounds[0].Load
+		t.Rows = append(t.Rows, page.Row(chart.Plain.Cell(x), latency(a.P99), latency(b.P99), fmt.Sprintf("%.2f", a.P99.Seconds()/b.P99.Seconds()),
+			latency(a.P50), latency(b.P50), latency(a.Max), latency(b.Max)))
+		s.Blocks = append(s.Blocks, figure(fmt.Sprintf("sustained-%.0f", x), overTime(r, x, a, b)))
+	}
+	if len(t.Rows) > 0 {
+		s.Blocks = append(s.Blocks, page.Block{Table: &t})
+	}
+	return s
+}
+
+// overTime draws one run with filing and one without, second by second.
+func overTime(r results, writers float64, filing, paused *harness.CellResult) chart.Chart {
+	draw := func(number func(harness.Window, time.Duration) float64) (all []chart.Series) {
+		for i, run := range []*harness.CellResult{filing, paused} {
+			s := r.look([]string{"opossum", "opossum-paused"}[i])
+			var before time.Duration
+			for _, w := range run.Windows {
+				s.Points = append(s.Points, chart.Point{X: w.At.Seconds(), Y: number(w, w.At-before)})
+				before = w.At
+			}
+			all = append(all, s)
+		}
+		return all
+	}
+	rates := draw(func(w harness.Window, length time.Duration) float64 { return float64(w.Events) / length.Seconds() })
+	p99 := draw(func(w harness.Window, _ time.Duration) float64 { return w.P99.Seconds() })
+	lag := draw(func(w harness.Window, _ time.Duration) float64 { return float64(w.Lag) })
+	return chart.Chart{
+		Title: fmt.Sprintf("%.0f writers: %s events a second while events are filed, %s with filing paused; 99 of 100 answered within %s and %s",
+			writers, chart.Plain.Cell(filing.Rate()), chart.Plain.Cell(paused.Rate()), latency(filing.P99), latency(paused.P99)),
+		Note: "1 event an append, 256 bytes; each point is a second",
+		X:    chart.Axis{Label: "seconds"}, Y: chart.Axis{Label: "events a second"}, Series: rates,
+		Below: &chart.Chart{Y: chart.Axis{Label: "p99 of an append", Unit: chart.Seconds, Scale: chart.Log}, Series: p99,
+			Below: &chart.Chart{Y: chart.Axis{Label: "events not filed yet"}, Series: lag[:1]}},
+	}
+}
+
+func latency(d time.Duration) string { return chart.Seconds.Text(d.Seconds()) }

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"opossum/bench/harness"
+)
+
+// TestMain lets the test's own program make the jobs.
+func TestMain(m *testing.M) {
+	if harness.IsJob(os.Args[1:]) {
+		if err := harness.Serve(context.Background(), os.Args[1:], own(), os.Stdout); err != nil {
+			fmt.Fprint(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// someWays are opossum's and two rivals that do not exist.
+var someWays = append(own(), harness.Way{Name: "pebble", What: "a rival", Store: true, Settings: "none"}, harness.Way{Name: "pebble-plain", What: "a rival"})
+
+// invented returns results of the plan's own jobs, as if they had been measured.
+func invented(s size) results {
+	random := rand.New(rand.NewPCG(1, 1))
+	some := func(most int) time.Duration { return time.Duration(1 + random.IntN(most)) }
+	r := results{Version: resultsVersion, Commit: "abc", Began: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), Took: time.Hour, Ways: someWays}
+	cellResult := func(window time.Duration) *harness.CellResult {
+		c := &harness.CellResult{Life: harness.Device{Bytes: 1 << 20, Flushes: 9}, LifeEvents: 1 + random.IntN(1000), Run: harness.Device{Flushes: 5}}
+		c.Result = harness.Result{Events: 1 + random.IntN(1e6), Steps: 1 + random.IntN(1e6), Conflicts: random.IntN(100), Elapsed: some(1e9), CPU: some(1e9), Allocs: 7, P50: some(1e6), P99: some(1e7), Max: some(1e8)}
+		for _, p := range []float64{0, 50, 90, 99, 99.9, 100} {
+			c.Quantiles = append(c.Quantiles, harness.Quantile{Percent: p, Latency: time.Duration(p*1000) + some(1e6)})
+		}
+		for i := range 5 {
+			if window > 0 {
+				c.Windows = append(c.Windows, harness.Window{At: time.Duration(i+1) * window, Events: random.IntN(1e5), P50: some(1e6), P99: some(1e7), Lag: uint64(random.IntN(1e6))})
+			}
+		}
+		return c
+	}
+	for _, e := range experiments() {
+		for _, group := range e.groups(s, divide(someWays[len(own()):])) {
+			for _, job := range group {
+				c := cell{Experiment: e.name, Job: job}
+				for range 3 {
+					c.Rounds = append(c.Rounds, inventedOutcome(job, cellResult, some))
+				}
+				r.Cells = append(r.Cells, c)
+			}
+		}
+	}
+	return r
+}
+
+func inventedOutcome(j harness.Job, load func(time.Duration) *harness.CellResult, some func(int) time.Duration) (o harness.Outcome) {
+	switch {
+	case j.Load != nil:
+		o.Load = load(j.Load.Window)
+	case j.Reads != nil:
+		o.Reads = &harness.ReadsResult{}
+		for range harness.ReadOperations() {
+			o.Reads.Results = append(o.Reads.Results, harness.ReadResult{P50: some(1e6)})
+		}
+	case j.Fill != nil:
+		o.Open = &harness.OpenResult{Ready: some(1e8)}
+	case j.Growth != nil:
+		c := load(j.Growth.Window)
+		o.Growth = &harness.GrowthResult{Result: c.Result, Ended: harness.EndedTime, Disk: 1 << 30}
+	case j.Device != nil:
+		o.Device = &harness.DeviceResult{Sequential: 1e9, Syncs: 1e4, P50: some(1e5), P99: some(1e6)}
+	}
+	return o
+}
+
+func TestEveryExperimentIsReported(t *testing.T) {
+	for _, s := range []size{full, quick} {
+		r := invented(s)
+		d := r.document()
+		require.Len(t, d.Sections, 12)
+		for _, section := range d.Sections {
+			require.NotEmpty(t, section.Blocks, section.Title)
+		}
+		html, err := d.HTML()
+		require.NoError(t, err)
+		require.Contains(t, string(html), "Pebble")
+		for _, missing := range []string{"NaN", "Inf", "%!"} {
+			require.NotContains(t, string(html), missing)
+		}
+		measured := map[string]bool{}
+		for _, c := range r.Cells {
+			measured[c.Experiment] = true
+		}
+		for name := range measured { // each can be missing, or be all there is
+			only, without := r, r
+			only.Cells = nil
+			without.Cells = nil
+			for _, c := range r.Cells {
+				if c.Experiment == name {
+					only.Cells = append(only.Cells, c)
+				} else {
+					without.Cells = append(without.Cells, c)
+				}
+			}
+			for _, part := range []results{only, without} {
+				d := part.document()
+				html, err := d.HTML()
+				require.NoError(t, err, name)
+				require.NotContains(t, string(html), "NaN", name)
+				require.NotContains(t, string(html), "%!", name)
+			}
+			require.NotEmpty(t, only.document().Sections, name)
+		}
+	}
+}
+
+func TestResultsAreReportedAgain(t *testing.T) {
+	dir := t.TempDir()
+	r := invented(quick)
+	kept := filepath.Join(dir, "results.json")
+	require.NoError(t, r.save(kept))
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"--from", kept, "--out", filepath.Join(dir, "again")}, &out, io.Discard))
+	require.Equal(t, filepath.Join(dir, "again", "index.html")+"\n", out.String())
+	for _, name := range []string{"index.html", "report.md", "results.json", "pictures/conditional.svg", "pictures/conditional.png"} {
+		require.FileExists(t, filepath.Join(dir, "again", name))
+	}
+	same, err := os.ReadFile(filepath.Join(dir, "again", "results.json"))
+	require.NoError(t, err)
+	first, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	require.Equal(t, string(first), string(same))
+
+	for name, text := range map[string]string{"no JSON": "{", "version 7": `{"version": 7}`} {
+		path := filepath.Join(dir, "bad.json")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		require.ErrorContains(t, run(t.Context(), []string{"--from", path, "--out", dir}, io.Discard, io.Discard), "bad.json", name)
+	}
+	require.ErrorIs(t, run(t.Context(), []string{"--from", "none"}, io.Discard, io.Discard), os.ErrNotExist)
+}
+
+func TestWrongArgumentsAreRefused(t *testing.T) {
+	for want, args := range map[string][]string{
+		"there are no arguments": {"file"},
+		`there is no "speed"`:    {"--only", "writers,speed"},
+		"flag provided but not":  {"--speed"},
+	} {
+		_, err := parse(args, io.Discard)
+		require.ErrorContains(t, err, want)
+	}
+	s, err := parse([]string{"--only", "writers,reads"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, []string{"writers", "reads"}, s.only)
+}
+
+func TestGroupsTakeTurns(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	var progress strings.Builder
+	l := &lab{dir: t.TempDir(), programs: map[string]string{}, size: quick, progress: &progress, began: time.Now()}
+	l.size.rounds = 2
+	for _, w := range own() {
+		l.programs[w.Name] = self
+	}
+	l.programs["absent"] = "no such program"
+	jobs := load([]string{"bare-log", "opossum", "absent"}, size{time: 20 * time.Millisecond}, with{writers: 2})
+	require.NoError(t, l.group(t.Context(), experiment{name: "writers"}, jobs))
+	require.Len(t, l.results.Cells, 3)
+	require.Len(t, l.results.of("writers"), 2, "what has failed is not measured")
+	require.Contains(t, l.results.Cells[2].Failed, "no such program")
+	for _, c := range l.results.of("writers") {
+		require.Len(t, c.Rounds, 2)
+		require.Positive(t, eventRate(c.Rounds[0]))
+	}
+	var turns []string
+	for line := range strings.Lines(progress.String()) {
+		_, after, found := strings.Cut(line, ": ")
+		if name, _, ok := strings.Cut(after, ","); found && ok && strings.Contains(line, "round") {
+			turns = append(turns, name)
+		}
+	}
+	require.Equal(t, []string{"bare-log", "opossum", "absent", "bare-log", "opossum"}, turns)
+
+	require.Error(t, l.group(t.Context(), experiment{name: "writers"}, load([]string{"opossum"}, size{}, with{load: harness.Load{Name: "none"}})), "ours may not fail")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, l.group(ctx, experiment{name: "writers"}, jobs), context.Canceled)
+}
+
+func TestWhoLeadsIsSaid(t *testing.T) {
+	rates := func(ours, theirs int) results {
+		r := results{Ways: someWays}
+		for i, name := range []string{"opossum", "pebble"} {
+			for w, writers := range []int{1, 16} {
+				load := harness.LoadJob{Writers: writers}
+				o := harness.Outcome{Load: &harness.CellResult{Result: harness.Result{Events: []int{ours, theirs}[i] + w*1000*(1-i), Elapsed: time.Second}}}
+				r.Cells = append(r.Cells, cell{Experiment: "conditional", Job: harness.Job{Way: name, Load: &load}, Rounds: []harness.Outcome{o}})
+			}
+		}
+		return r
+	}
+	standing := func(r results) string {
+		return measured{r, r.of("conditional"), writersOf, eventRate}.standing("appends")
+	}
+	require.Equal(t, "opossum leads in appends at every number of writers: 2.0 to 3.0 times the best rival", standing(rates(2000, 1000)))
+	require.Equal(t, "opossum leads in appends at 16 writers, and not at 1 (Pebble, 0.50)", standing(rates(500, 1000)))
+	require.Equal(t, "opossum does not lead in appends: 1 (Pebble, 0.01), 16 (Pebble, 0.11)", standing(rates(100, 10000)))
+	require.Equal(t, "less here", judge(1, 5, 10))
+	require.Equal(t, "reproduced", judge(10.5, 5, 10))
+	require.Equal(t, "more here", judge(12, 5, 10))
+}

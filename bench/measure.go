@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"opossum/bench/harness"
+)
+
+// lab is where the results are measured.
+type lab struct {
+	dir      string
+	programs map[string]string // which makes the jobs of a way
+	size     size
+	progress io.Writer
+	began    time.Time
+	results  results
+}
+
+// jobAtMost is when a job is given up: no store may keep the others from being measured.
+const jobAtMost = 10 * time.Minute
+
+func (s settings) measure(ctx context.Context, progress io.Writer) (r results, err error) {
+	l := &lab{dir: s.dir, size: full, progress: progress, began: time.Now(), programs: map[string]string{}}
+	if s.quick {
+		l.size = quick
+	}
+	_, statErr := os.Stat(s.dir)
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return r, err
+	}
+	if errors.Is(statErr, fs.ErrNotExist) {
+		defer func() { err = errors.Join(err, os.Remove(s.dir)) }()
+	}
+	environment, err := harness.Inspect(s.dir)
+	if err != nil && !(s.withMemory && errors.Is(err, harness.ErrNoDisk)) {
+		return r, err
+	}
+	l.results = results{Version: resultsVersion, Environment: environment, Commit: commit(ctx), Began: l.began.UTC(), Quick: s.quick}
+	w, remove, err := l.findWays(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	for _, e := range experiments() {
+		if len(s.only) > 0 && !slices.Contains(s.only, e.name) {
+			continue
+		}
+		for _, group := range e.groups(l.size, w) {
+			if err := l.group(ctx, e, group); err != nil {
+				return r, err
+			}
+		}
+	}
+	l.results.Took = time.Since(l.began)
+	return l.results, nil
+}
+
+// group makes the jobs in turn, round after round: a disk that is slow for a minute is then slow for all of them.
+func (l *lab) group(ctx context.Context, e experiment, jobs []harness.Job) error {
+	cells := make([]cell, len(jobs))
+	for i, j := range jobs {
+		cells[i] = cell{Experiment: e.name, Job: j}
+	}
+	rounds := l.size.rounds
+	if e.rounds > 0 {
+		rounds = min(rounds, e.rounds)
+	}
+	for round := range rounds {
+		for i := range cells {
+			c := &cells[i]
+			if c.Failed != "" {
+				continue
+			}
+			fmt.Fprintf(l.progress, "%s  %s, round %d of %d: %s\n", time.Since(l.began).Truncate(time.Second), e.name, round+1, rounds, c.Job)
+			outcome, err := l.job(ctx, c.Job)
+			switch {
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			case err != nil && isRival(c.Job.Way):
+				c.Failed, c.Rounds = err.Error(), nil
+				fmt.Fprintf(l.progress, "  failed: %v\n", err)
+			case err != nil:
+				return err
+			default:
+				c.Rounds = append(c.Rounds, outcome)
+			}
+		}
+	}
+	l.results.Cells = append(l.results.Cells, cells...)
+	return nil
+}
+
+func (l *lab) job(ctx context.Context, j harness.Job) (harness.Outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, jobAtMost, fmt.Errorf("given up after %v", jobAtMost))
+	defer cancel()
+	if j.Fill != nil { // what is of interest is the open after it
+		opened, err := harness.OpenAfter(ctx, l.programs[j.Way], l.dir, j.Way, *j.Fill)
+		return harness.Outcome{Open: &opened}, err
+	}
+	return j.Run(ctx, l.programs[j.Way], l.dir)
+}
+
+// peersModule is where the rivals are: a module of its own, so that nothing of theirs reaches whoever embeds opossum.
+const peersModule = "bench/peers"
+
+// findWays builds the program of the rivals and asks it what it has. The returned function removes it.
+func (l *lab) findWays(ctx context.Context) (w ways, remove func() error, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return w, nil, err
+	}
+	dir, err := os.MkdirTemp("", "opossum-bench-")
+	if err != nil {
+		return w, nil, err
+	}
+	remove = func() error { return os.RemoveAll(dir) }
+	peers := filepath.Join(dir, "peers")
+	fmt.Fprintln(l.progress, "building the rivals: this takes minutes the first time")
+	root, err := moduleRoot(ctx)
+	if err == nil {
+		err = command(ctx, "go", "build", "-C", filepath.Join(root, peersModule), "-o", peers, "./cell")
+	}
+	var rivals []harness.Way
+	if err == nil {
+		rivals, err = harness.WaysOf(ctx, peers)
+	}
+	if err != nil {
+		return w, nil, errors.Join(fmt.Errorf("the rivals: %w", err), remove())
+	}
+	l.programs[""] = self // jobs that need no way
+	for _, way := range own() {
+		l.programs[way.Name] = self
+	}
+	for _, way := range rivals {
+		l.programs[way.Name] = peers
+	}
+	l.results.Ways = append(own(), rivals...)
+	return divide(rivals), remove, nil
+}
+
+// divide sorts all ways by what they can do.
+func divide(rivals []harness.Way) ways {
+	w := ways{stores: []string{"opossum"}, plain: []string{"opossum"}}
+	for _, way := range own() {
+		if way.Name != "opossum-paused" {
+			w.files = append(w.files, way.Name)
+		}
+	}
+	for _, way := range rivals {
+		if way.Store {
+			w.stores = append(w.stores, way.Name)
+		} else {
+			w.plain = append(w.plain, way.Name)
+		}
+	}
+	return w
+}
+
+// shared are those of the ways of files in which appends that wait share a sync.
+func shared(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return strings.HasPrefix(name, "file-per-event") })
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "opossum").Output()
+	root := strings.TrimSpace(string(out))
+	if err != nil {
+		return "", fmt.Errorf("find opossum's source, by running this in a clone of it: %w", err)
+	}
+	return root, nil
+}
+
+func command(ctx context.Context, name string, args ...string) error {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// commit names what is measured: the source it was built from.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+", "--exclude=*").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"opossum/bench/chart"
+	"opossum/bench/harness"
+	"opossum/bench/page"
+)
+
+// rivals sets opossum beside what people would pick instead.
+func rivals(r results) page.Section {
+	s := page.Section{Title: "Beside other stores"}
+	conditional := measured{r, r.of("conditional"), writersOf, eventRate}
+	if len(conditional.cells) > 0 {
+		s.Blocks = append(s.Blocks, text("The work of an event store: append an event with a type and three tags, if no event has the tag that only this one has; durable, atomic, found "+
+			"again by tag and type. Each rival keeps events and a tag index in its own terms, set up as its documentation says is best for this, with group commit wherever it can be had."))
+		s.Blocks = append(s.Blocks, conditional.lines("conditional", conditional.standing("conditional appends"),
+			"1 event an append, 256 bytes of data, 3 tags, condition: nothing has my tag", writersAxis, rateAxis)...)
+	}
+	s.Blocks = append(s.Blocks, measured{r, r.of("conditional-batches"), batchOf, eventRate}.standingBatches()...)
+	plain := measured{r, r.of("plain"), writersOf, eventRate}
+	if len(plain.cells) > 0 {
+		s.Blocks = append(s.Blocks, text("Without any index the rivals do less than opossum, which indexes and files every event all the same: a key-value pair, a row, a message, synced."))
+		s.Blocks = append(s.Blocks, plain.lines("plain", plain.standing("appends, though it alone keeps an index,"),
+			"1 event an append, no condition; rivals: value by position, nothing else", writersAxis, rateAxis)...)
+	}
+	if len(s.Blocks) == 0 {
+		return s
+	}
+	if t := r.settings(); len(t.Rows) > 0 {
+		s.Blocks = append(s.Blocks, page.Block{Table: &t})
+	}
+	for _, c := range r.Cells {
+		if c.Failed != "" {
+			s.Blocks = append(s.Blocks, note("Not measured: %s: %s", c.Job, c.Failed))
+		}
+	}
+	return s
+}
+
+// standing says in which of the measured numbers of writers opossum leads, and by how much.
+func (m measured) standing(what string) string {
+	var ahead, behind []string
+	least, most := 0.0, 0.0
+	for _, x := range m.xs() {
+		name, _ := m.best(x)
+		ratio, ok := m.ratio("opossum", name, x)
+		if !ok {
+			continue
+		}
+		if ratio.Median >= 1 {
+			ahead = append(ahead, chart.Plain.Cell(x))
+		} else {
+			behind = append(behind, fmt.Sprintf("%s (%s, %.2f)", chart.Plain.Cell(x), m.r.look(name).Name, ratio.Median))
+		}
+		if least == 0 || ratio.Median < least {
+			least = ratio.Median
+		}
+		most = max(most, ratio.Median)
+	}
+	switch {
+	case len(ahead)+len(behind) == 0:
+		return "Only opossum was measured"
+	case len(behind) == 0:
+		return fmt.Sprintf("opossum leads in %s at every number of writers: %.1f to %.1f times the best rival", what, least, most)
+	case len(ahead) == 0:
+		return fmt.Sprintf("opossum does not lead in %s: %s", what, strings.Join(behind, ", "))
+	}
+	return fmt.Sprintf("opossum leads in %s at %s writers, and not at %s", what, strings.Join(ahead, ", "), strings.Join(behind, ", "))
+}
+
+func (m measured) standingBatches() []page.Block {
+	xs := m.xs()
+	if len(xs) == 0 {
+		return nil
+	}
+	last := xs[len(xs)-1]
+	ours, _ := m.at("opossum", last)
+	name, best := m.best(last)
+	title := fmt.Sprintf("%.0f events an append: opossum %s a second, %s %s", last, rate(ours), m.r.look(name).Name, rate(best))
+	return m.lines("conditional-batches", title, fmt.Sprintf("%d writers, a condition an append", fewWriters), batchAxis, rateAxis)
+}
+
+// settings say how the rivals were set up.
+func (r results) settings() page.Table {
+	t := page.Table{Title: "How the rivals were set up", Head: []string{"way", "what it is", "settings"}}
+	for _, w := range r.Ways {
+		if isRival(w.Name) {
+			t.Rows = append(t.Rows, page.Row(r.look(w.Name).Name, w.What, w.Settings))
+		}
+	}
+	return t
+}
+
+// decisions are appends that rest on what was read just before.
+func decisions(r results) page.Section {
+	s := page.Section{Title: "Read, decide, append"}
+	cells := r.of("decide")
+	of := func(l harness.Load) measured {
+		return measured{r, where(cells, func(j harness.LoadJob) bool { return j.Load == l.Name }), oneX, eventRate}
+	}
+	if len(cells) == 0 {
+		return s
+	}
+	s.Blocks = append(s.Blocks, text("What a command handler does: read the newest event of a tag, decide, append under the condition that nothing with that tag was added meanwhile; if refused, read "+
+		"and decide again. With 1,000 tags two writers seldom meet. With one tag for all, of those who decide at once one wins and the others have worked for nothing: what counts is how soon they know."))
+	uniform, hot, mixed := of(harness.DecideUniform), of(harness.DecideHot), of(harness.Mixed)
+	load := fmt.Sprintf("%d writers, 1 event an append, %s events before", fewWriters, chart.Plain.Cell(float64(cells[0].Job.Load.Prefill)))
+	s.Blocks = append(s.Blocks, uniform.dots("decide", uniform.podium("decisions a second on one of 1,000 tags"), load, logRate("decisions that became durable a second"), chart.Falling)...)
+	s.Blocks = append(s.Blocks, hot.dots("decide-hot", hot.podium("decisions a second when all want the same tag"), load, logRate("decisions that became durable a second"), chart.Falling)...)
+	mixed.number = func(o harness.Outcome) float64 { return o.Load.StepRate() }
+	s.Blocks = append(s.Blocks, mixed.dots("mixed", mixed.podium("operations a second, nine reads to one durable append"), load, logRate("operations a second"), chart.Falling)...)
+	t := page.Table{Title: "Refused and decided again, for each decision that became durable", Head: []string{"way", "1,000 tags", "one tag for all"}}
+	conflicts := func(o harness.Outcome) float64 { return float64(o.Load.Conflicts) / float64(o.Load.Events) }
+	uniform.number, hot.number = conflicts, conflicts
+	for _, name := range uniform.ways() {
+		a, _ := uniform.at(name, 0)
+		row := []page.Cell{{Text: r.look(name).Name, Ours: name == "opossum"}, {Text: fmt.Sprintf("%.3f", a.Median)}}
+		if b, ok := hot.at(name, 0); ok {
+			row = append(row, page.Cell{Text: fmt.Sprintf("%.2f", b.Median)})
+		} else {
+			row = append(row, page.Cell{})
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	s.Blocks = append(s.Blocks, page.Block{Table: &t})
+	return s
+}
+
+func logRate(label string) chart.Axis { return chart.Axis{Label: label, Scale: chart.Log} }
+
+// podium names the first and, beside it, opossum or the second.
+func (m measured) podium(what string) string {
+	names := m.ways()
+	if len(names) == 0 {
+		return ""
+	}
+	median := func(name string) float64 { s, _ := m.at(name, 0); return s.Median }
+	slices.SortFunc(names, func(a, b string) int { return int(median(b) - median(a)) })
+	first := names[0]
+	text := fmt.Sprintf("%s: %s %s", m.r.look(first).Name, chart.Plain.Cell(median(first)), what)
+	switch {
+	case len(names) == 1:
+		return text
+	case first == "opossum":
+		return fmt.Sprintf("%s, %s %s", text, m.r.look(names[1]).Name, chart.Plain.Cell(median(names[1])))
+	}
+	return fmt.Sprintf("%s, opossum %s", text, chart.Plain.Cell(median("opossum")))
+}
