@@ -12,7 +12,7 @@ import (
 // claims sets what the original has published beside what this machine shows. The words and figures are those of its documents.
 func claims(r results) page.Section {
 	s := page.Section{Title: "What the original claims"}
-	t := page.Table{Title: "Published, and measured here", Head: []string{"benchmark", "the claim", "here", "verdict", "why"}}
+	t := page.Table{Title: "Published, and measured here", Words: true, Head: []string{"benchmark", "the claim", "here", "verdict", "why"}}
 	for _, claim := range []func(results) []claim{logClaim, batchClaim, attemptClaim, oneByOneClaim, hundredClaim} {
 		for _, c := range claim(r) {
 			t.Rows = append(t.Rows, page.Row(c.name, c.text, c.here, c.verdict, c.why))

@@ -214,7 +214,7 @@ func TestWhoLeadsIsSaid(t *testing.T) {
 		return measured{r, r.of("conditional"), writersOf, eventRate}.standing("appends")
 	}
 	require.Equal(t, "opossum leads in appends at every number of writers: 2.0 to 3.0 times the best rival", standing(rates(2000, 1000)))
-	require.Equal(t, "opossum leads in appends at 16 writers, and not at 1 (Pebble, 0.50)", standing(rates(500, 1000)))
+	require.Equal(t, "Writers with which opossum leads in appends: 16; with which not: 1 (Pebble, 0.50)", standing(rates(500, 1000)))
 	require.Equal(t, "opossum does not lead in appends: 1 (Pebble, 0.01), 16 (Pebble, 0.11)", standing(rates(100, 10000)))
 	require.Equal(t, "less here", judge(1, 5, 10))
 	require.Equal(t, "reproduced", judge(10.5, 5, 10))

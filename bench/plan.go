@@ -38,7 +38,7 @@ var (
 	}
 	quick = size{
 		rounds: 1, time: 150 * time.Millisecond,
-		writers: []int{1, 64}, batches: []int{1, 100}, bytes: []int{256, 16 << 10}, some: []int{16}, claims: []int{100},
+		writers: []int{1, 64}, batches: []int{1, 100}, bytes: []int{256, 16 << 10}, some: []int{64}, claims: []int{100},
 		prefill: 2_000, history: 2_000, readTime: 20 * time.Millisecond, opened: 2_000,
 		rate: 500, scheduled: time.Second, sustained: 3 * time.Second, growth: 100_000, growTime: 3 * time.Second, keepFree: 1 << 30,
 	}

@@ -24,7 +24,7 @@ func rivals(r results) page.Section {
 	plain := measured{r, r.of("plain"), writersOf, eventRate}
 	if len(plain.cells) > 0 {
 		s.Blocks = append(s.Blocks, text("Without any index the rivals do less than opossum, which indexes and files every event all the same: a key-value pair, a row, a message, synced."))
-		s.Blocks = append(s.Blocks, plain.lines("plain", plain.standing("appends, though it alone keeps an index,"),
+		s.Blocks = append(s.Blocks, plain.lines("plain", plain.standing("plain appends"),
 			"1 event an append, no condition; rivals: value by position, nothing else", writersAxis, rateAxis)...)
 	}
 	if len(s.Blocks) == 0 {
@@ -43,7 +43,7 @@ func rivals(r results) page.Section {
 
 // standing says in which of the measured numbers of writers opossum leads, and by how much.
 func (m measured) standing(what string) string {
-	var ahead, behind []string
+	var ahead, behind []string // numbers of writers; behind whom, and opossum's share of that one's rate
 	least, most := 0.0, 0.0
 	for _, x := range m.xs() {
 		name, _ := m.best(x)
@@ -69,7 +69,7 @@ func (m measured) standing(what string) string {
 	case len(ahead) == 0:
 		return fmt.Sprintf("opossum does not lead in %s: %s", what, strings.Join(behind, ", "))
 	}
-	return fmt.Sprintf("opossum leads in %s at %s writers, and not at %s", what, strings.Join(ahead, ", "), strings.Join(behind, ", "))
+	return fmt.Sprintf("Writers with which opossum leads in %s: %s; with which not: %s", what, strings.Join(ahead, ", "), strings.Join(behind, ", "))
 }
 
 func (m measured) standingBatches() []page.Block {
@@ -86,7 +86,7 @@ func (m measured) standingBatches() []page.Block {
 
 // settings say how the rivals were set up.
 func (r results) settings() page.Table {
-	t := page.Table{Title: "How the rivals were set up", Head: []string{"way", "what it is", "settings"}}
+	t := page.Table{Title: "How the rivals were set up", Words: true, Head: []string{"way", "what it is", "settings"}}
 	for _, w := range r.Ways {
 		if isRival(w.Name) {
 			t.Rows = append(t.Rows, page.Row(r.look(w.Name).Name, w.What, w.Settings))

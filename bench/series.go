@@ -107,10 +107,26 @@ func isRival(way string) bool {
 
 const ceiling = "prewritten"
 
-// look is a way's name, colour and shape, the same in all pictures.
+// look is a way's name, colour and shape, the same in all pictures. A rival looks the same with and without its index: the two are in no one picture.
 func (r results) look(way string) chart.Series {
-	at := slices.IndexFunc(r.Ways, func(w harness.Way) bool { return w.Name == way })
-	return chart.Series{Name: names[way].or(way), Ours: way == "opossum", Dashed: way == ceiling, Look: at + 1}
+	var ours, rivals int
+	look := 1
+	for _, w := range r.Ways {
+		switch {
+		case w.Name == "opossum":
+		case isRival(w.Name) && w.Store:
+			rivals++
+		case !isRival(w.Name):
+			ours++
+		}
+		if w.Name == way {
+			look = ours
+			if isRival(way) {
+				look = rivals
+			}
+		}
+	}
+	return chart.Series{Name: names[way].or(way), Ours: way == "opossum", Dashed: way == ceiling, Look: look}
 }
 
 // names are what people call the ways.

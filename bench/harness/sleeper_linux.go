@@ -18,9 +18,9 @@ func newSleeper() sleeper {
 }
 
 func (sleeper) until(at time.Time) {
-	if rest := time.Until(at); rest > 0 {
+	for rest := time.Until(at); rest > 0; rest = time.Until(at) {
 		t := unix.NsecToTimespec(int64(rest))
-		_ = unix.Nanosleep(&t, nil) // interrupted, a step is early by as much: the next wait is longer
+		_ = unix.Nanosleep(&t, nil) // a signal interrupts it, as Go's scheduler sends them: again
 	}
 }
 

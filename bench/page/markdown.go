@@ -3,11 +3,15 @@ package page
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
-// Markdown renders the document for a repository. dir is where the pictures are, as seen from the Markdown file. The figures are images;
-// their numbers are not in it.
+// fewRows is how many rows the numbers of a figure may have in Markdown: those of a minute, second by second, nobody reads.
+const fewRows = 16
+
+// Markdown renders the document for a repository. dir is where the pictures are, as seen from the Markdown file. The figures are images, their
+// numbers folded beneath them, where they are few.
 func (d Document) Markdown(dir string) ([]byte, error) {
 	if err := d.check(); err != nil {
 		return nil, err
@@ -18,11 +22,11 @@ func (d Document) Markdown(dir string) ([]byte, error) {
 		fmt.Fprintf(&b, "\n%s\n", prose(d.Lead))
 	}
 	if len(d.Facts) > 0 {
-		facts := Table{Head: []string{"condition", "value"}}
+		facts := Table{Words: true, Head: []string{"condition", "value"}}
 		for _, f := range d.Facts {
 			facts.Rows = append(facts.Rows, Row(f.Name, f.Value))
 		}
-		facts.markdown(&b, "---|")
+		facts.markdown(&b)
 	}
 	for _, s := range d.Sections {
 		fmt.Fprintf(&b, "\n## %s\n", plain(s.Title))
@@ -38,17 +42,29 @@ func (d Document) Markdown(dir string) ([]byte, error) {
 					return nil, fmt.Errorf("figure %s: %w", f.Name, err)
 				}
 				fmt.Fprintf(&b, "\n![%s](%s)\n", plain(f.Chart.Title), path.Join(dir, f.Name+".svg"))
+				folded(&b, numbers(f.Chart))
 			}
 			if block.Table != nil {
-				block.Table.markdown(&b, "---:|")
+				block.Table.markdown(&b)
 			}
 		}
 	}
 	return []byte(b.String()), nil
 }
 
-// markdown writes the table; align is how the columns after the first stand.
-func (t Table) markdown(b *strings.Builder, align string) {
+// folded writes tables that are hidden until one asks for them.
+func folded(b *strings.Builder, tables []Table) {
+	if slices.ContainsFunc(tables, func(t Table) bool { return len(t.Rows) > fewRows }) {
+		return
+	}
+	b.WriteString("\n<details><summary>The numbers</summary>\n")
+	for _, t := range tables {
+		t.markdown(b)
+	}
+	b.WriteString("\n</details>\n")
+}
+
+func (t Table) markdown(b *strings.Builder) {
 	if t.Title != "" {
 		fmt.Fprintf(b, "\n### %s\n", plain(t.Title))
 	}
@@ -68,6 +84,10 @@ func (t Table) markdown(b *strings.Builder, align string) {
 		b.WriteString("|\n")
 	}
 	row(Row(t.Head...))
+	align := "---:|" // of the columns after the first
+	if t.Words {
+		align = "---|"
+	}
 	b.WriteString("|---|" + strings.Repeat(align, max(0, len(t.Head)-1)) + "\n")
 	for _, cells := range t.Rows {
 		row(cells)

@@ -48,6 +48,7 @@ type Table struct {
 	Title string
 	Head  []string
 	Rows  [][]Cell
+	Words bool // cells hold sentences: they begin at the left and are wrapped
 }
 
 // Cell is a piece of a table. Best is bold; a row whose first cell is Ours stands out.
