@@ -174,7 +174,7 @@ func TestGroupsTakeTurns(t *testing.T) {
 		l.programs[w.Name] = self
 	}
 	l.programs["absent"] = "no such program"
-	jobs := load([]string{"bare-log", "opossum", "absent"}, size{time: 20 * time.Millisecond}, with{writers: 2})
+	jobs := load([]string{"bare-log", "opossum", "absent"}, size{time: 250 * time.Millisecond}, with{writers: 2})
 	require.NoError(t, l.group(t.Context(), experiment{name: "writers"}, jobs))
 	require.Len(t, l.results.Cells, 3)
 	require.Len(t, l.results.of("writers"), 2, "what has failed is not measured")
