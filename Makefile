@@ -4,6 +4,7 @@ GO         ?= go
 FUZZTIME   ?= 20s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TOOLS       = $(CURDIR)/.tools
+PEERS       = $(GO) -C bench/peers # the rivals' module; cgo
 STEPPING    = ./internal/step ./internal/storage ./wal ./ledger ./recovery # whose tests, with the tag crashlab, watch the order of the steps
 
 .DEFAULT_GOAL := help
@@ -21,6 +22,7 @@ test: $(if $(CI),$(if $(filter Linux,$(shell uname -s)),crash-tools)) ## all tes
 	$(GO) test -race -shuffle=on -timeout 9m ./...
 	$(GO) test -tags crashlab -short $(STEPPING)
 	$(GO) test -tags crashlab -run '^TestRootSteps' .
+	$(PEERS) test -race -shuffle=on -timeout 5m ./...
 
 test-short: ## a quick pass without the race detector
 	$(GO) test -short ./...
@@ -48,12 +50,14 @@ format: ## fail if a file is not gofmt-ed
 vet: ## go vet
 	$(GO) vet ./...
 	$(GO) vet -tags crashlab ./...
+	$(PEERS) vet ./...
 
 lint: ## staticcheck, at the pinned version
 	@test -x $(TOOLS)/$(STATICCHECK) || { \
 		mkdir -p $(dir $(TOOLS)/$(STATICCHECK)) && GOBIN=$(TOOLS) $(GO) install $(STATICCHECK) && \
 		mv $(TOOLS)/staticcheck $(TOOLS)/$(STATICCHECK); }
 	$(TOOLS)/$(STATICCHECK) ./...
+	cd bench/peers && $(TOOLS)/$(STATICCHECK) ./...
 
 cross: ## compile and vet for macOS and Windows
 	GOOS=darwin $(GO) vet ./...
