@@ -8,7 +8,7 @@ PEERS       = $(GO) -C bench/peers # the rivals' module; cgo
 STEPPING    = ./internal/step ./internal/storage ./wal ./ledger ./recovery # whose tests, with the tag crashlab, watch the order of the steps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-floors bench-strategies clean
+.PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-report bench-compare bench-floors bench-strategies clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,13 @@ bench: ## what durability costs, five ways, and what reads cost beside a scan an
 	$(GO) run ./bench/table
 	$(GO) run ./bench/table --reads
 
+bench-report: ## the whole report, beside rivals, with pictures, in ./bench-report (ARGS=--quick: does it work here? 3 minutes)
+	$(GO) run ./bench $(ARGS)
+
+bench-compare: ## the benchmarks of REF=commit beside those of the files as they are, in turn (ARGS="--bench 'Append/way=opossum'")
+	@test -n "$(REF)" || { echo "which commit? make bench-compare REF=main" >&2; exit 2; }
+	$(GO) run ./bench/compare $(ARGS) $(REF)
+
 bench-floors: ## appends beside the bare log, at 1 to 1,024 writers
 	$(GO) run ./bench/table --floors
 
@@ -82,4 +89,4 @@ bench-strategies: ## what each flush strategy costs, beside the bare file and a 
 	$(GO) run ./bench/table --strategies --rounds 5 --seconds 0.7
 
 clean: ## remove what run, lint and the benchmarks leave behind
-	rm -rf bin demo-data .tools crash-report.json crash-report.md
+	rm -rf bin demo-data .tools bench-data bench-report crash-report.json crash-report.md

@@ -29,7 +29,7 @@ var layers = []string{
 	"crashlab/worker crashlab/internal/blockreplay crashlab/internal/diskerror crashlab/internal/ioerror crashlab/internal/killpoint crashlab/internal/powercut " +
 		"crashlab/internal/race crashlab/internal/rot crashlab/internal/story",
 	"crashlab/internal/sabotage",
-	"bench/compare bench/table cmd/opossum crashlab",
+	"bench bench/compare bench/table cmd/opossum crashlab",
 }
 
 const module = "opossum"

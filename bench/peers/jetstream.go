@@ -24,8 +24,8 @@ import (
 //
 // # How it is used
 //
-// An event is a message; its subject is the index: ev.TAG.TAG.TAG.TYPE. A tag's place in the subject belongs to its kind, which is what stands before its first
-// colon; kinds get the three places in the order in which they come, and the stream's metadata keeps them. The type is last, because the server finds
+// An event is a message; its subject is the index: ev.TAG.TAG.TAG.TAG.TYPE. A tag's place in the subject belongs to its kind, which is what stands before its first
+// colon; kinds get the four places in the order in which they come, and the stream's metadata keeps them. The type is last, because the server finds
 // a subject by its beginning. The position is the message's sequence in the stream.
 //
 // A condition is the header Nats-Expected-Last-Subject-Sequence with a filter of subjects, wildcards in it. It asks for equality, so for a condition after
@@ -43,7 +43,7 @@ import (
 //
 // # What it cannot do
 //
-// All of these are refused with errors.ErrUnsupported, or opossum.ErrTooLarge: events with two tags of one kind, or with tags of more than three kinds in a store; conditions and
+// All of these are refused with errors.ErrUnsupported, or opossum.ErrTooLarge: events with two tags of one kind, or with tags of more than four kinds in a store; conditions and
 // reads of several items, or with two tags of one kind; conditions of several types, or of both clauses; more than 1,000 events in an append;
 // subjects of more than 3,500 bytes, because the protocol's lines have 4 KiB; records of more than 8 MiB less a few.
 // There is no walk backwards: the newest are found by reading larger and larger ends of the stream. The server keeps all subjects in memory.
@@ -62,7 +62,7 @@ const natsSettings = "SyncAlways, DontListen, in-process connection, AllowDirect
 
 const (
 	stream    = "EVENTS"
-	places    = 3     // of tags in a subject
+	places    = 4     // of tags in a subject
 	blank     = "~"   // in a place that has no tag
 	anything  = "*"   // in a filter
 	maxBatch  = 1_000 // messages that the server commits at once
@@ -312,7 +312,7 @@ func (s *natsStore) subject(ctx context.Context, e *opossum.Event) (string, erro
 	if !s.indexed {
 		return "ev.all", nil
 	}
-	tokens := [places]string{blank, blank, blank}
+	tokens := [places]string{blank, blank, blank, blank}
 	for _, t := range e.Tags {
 		place, err := s.place(ctx, t, true)
 		if err != nil {
@@ -343,7 +343,7 @@ func (s *natsStore) filter(ctx context.Context, q opossum.Query, learn bool) (su
 	if len(items) != 1 {
 		return "", false, fmt.Errorf("a query of %d items: %w", len(items), errors.ErrUnsupported)
 	}
-	tokens, typ := [places]string{anything, anything, anything}, anything
+	tokens, typ := [places]string{anything, anything, anything, anything}, anything
 	for _, t := range items[0].Tags {
 		place, err := s.place(ctx, t, learn)
 		if err != nil {
