@@ -11,7 +11,7 @@ STEPPING    = ./internal/step ./internal/storage ./wal ./ledger ./recovery # who
 .PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-report bench-compare bench-floors bench-strategies clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the demo: a course enrolment under load, killed and recovered, in ./demo-data (ARGS="--events 10000")
 	$(GO) build -o bin/opossum ./cmd/opossum

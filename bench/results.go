@@ -63,16 +63,6 @@ func (r results) of(experiment string) (cells []cell) {
 	return cells
 }
 
-// way returns what is known of a way.
-func (r results) way(name string) harness.Way {
-	for _, w := range r.Ways {
-		if w.Name == name {
-			return w
-		}
-	}
-	return harness.Way{Name: name, What: name}
-}
-
 // spread sums up one number of the rounds.
 func (c cell) spread(number func(harness.Outcome) float64) harness.Spread {
 	return harness.SpreadOf(c.Rounds, number)
