@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +134,7 @@ func TestResultsAreReportedAgain(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"--from", kept, "--out", filepath.Join(dir, "again")}, &out, io.Discard))
 	require.Equal(t, filepath.Join(dir, "again", "index.html")+"\n", out.String())
-	for _, name := range []string{"index.html", "report.md", "results.json", "pictures/conditional.svg", "pictures/conditional.png"} {
+	for _, name := range []string{"index.html", "report.md", "results.json", "benchmarks/conditional.svg", "benchmarks/conditional.png"} {
 		require.FileExists(t, filepath.Join(dir, "again", name))
 	}
 	same, err := os.ReadFile(filepath.Join(dir, "again", "results.json"))
@@ -162,6 +163,23 @@ func TestWrongArgumentsAreRefused(t *testing.T) {
 	s, err := parse([]string{"--only", "writers,reads"}, io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, []string{"writers", "reads"}, s.only)
+}
+
+func TestEachSectionNamesWhatMeasuresIt(t *testing.T) {
+	for i, part := range parts {
+		if part.experiments == "" {
+			continue
+		}
+		s, err := parse([]string{"--only", part.experiments}, io.Discard)
+		require.NoError(t, err)
+		r := results{Ways: someWays}
+		for _, c := range invented(quick).Cells {
+			if slices.Contains(s.only, c.Experiment) {
+				r.Cells = append(r.Cells, c)
+			}
+		}
+		require.Equal(t, len(part.section(invented(quick)).Blocks), len(part.section(r).Blocks), "section %d needs no other experiment", i)
+	}
 }
 
 func TestGroupsTakeTurns(t *testing.T) {

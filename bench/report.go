@@ -12,6 +12,9 @@ import (
 	"opossum/bench/page"
 )
 
+// pictures is the directory of the pictures beside report.md, which becomes docs/benchmarks.md.
+const pictures = "benchmarks"
+
 // write makes the directory of the report.
 func write(r results, dir string, out io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -25,7 +28,7 @@ func write(r results, dir string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	markdown, err := d.Markdown("pictures")
+	markdown, err := d.Markdown(pictures)
 	if err != nil {
 		return err
 	}
@@ -36,7 +39,7 @@ func write(r results, dir string, out io.Writer) error {
 	if err := os.WriteFile(filepath.Join(dir, "report.md"), markdown, 0o644); err != nil {
 		return err
 	}
-	if err := d.WritePictures(filepath.Join(dir, "pictures")); err != nil {
+	if err := d.WritePictures(filepath.Join(dir, pictures)); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "%s\n", index)
@@ -51,14 +54,36 @@ func (r results) document() page.Document {
 			"acknowledged, on the same disk, taking turns. " + r.headline(),
 		Facts: r.facts(),
 	}
-	for _, section := range []func(results) page.Section{
-		sequential, claims, rivals, decisions, latencies, sustained, written, reads, opens, growth, device, cautions,
-	} {
-		if s := section(r); len(s.Blocks) > 0 {
-			d.Sections = append(d.Sections, s)
+	for _, part := range parts {
+		s := part.section(r)
+		if len(s.Blocks) == 0 {
+			continue
 		}
+		if part.experiments != "" {
+			s.Blocks = append(s.Blocks, text("Measured by `go run ./bench --only %s`.", part.experiments))
+		}
+		d.Sections = append(d.Sections, s)
 	}
 	return d
+}
+
+// parts are the sections, in order, and what has to be measured for each.
+var parts = []struct {
+	section     func(results) page.Section
+	experiments string // as for --only
+}{
+	{sequential, "writers,batches,bytes,unflushed"},
+	{claims, "writers,batches,claims"},
+	{rivals, "conditional,plain,conditional-batches"},
+	{decisions, "decide"},
+	{latencies, "latency"},
+	{sustained, "sustained"},
+	{written, "written"},
+	{reads, "reads"},
+	{opens, "opens"},
+	{growth, "growth"},
+	{device, "device"},
+	{cautions, ""},
 }
 
 func (r results) facts() []page.Fact {
