@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -445,6 +447,62 @@ func TestMisuse(t *testing.T) {
 	})
 }
 
+// hold makes the first commit wait until the others are queued, or refused before, so that they are one group. Stores without a committer are not held.
+func hold(t *testing.T, s harness.Target, appends []func() error) []error {
+	var c *committer
+	switch r := s.(*store).reader.(type) {
+	case *bolt:
+		c = &r.committer
+	case *badgerStore:
+		c = &r.committer
+	case *sqlite:
+		c = &r.committer
+	case *natsStore:
+		c = &r.committer
+	}
+	errs := make([]error, len(appends))
+	var group sync.WaitGroup
+	var refused atomic.Int32
+	start := func() {
+		for i, f := range appends {
+			group.Go(func() {
+				errs[i] = f()
+				refused.Add(1)
+			})
+		}
+	}
+	if c == nil {
+		start()
+		group.Wait()
+		return errs
+	}
+	commit, let := c.commit, make(chan struct{})
+	c.commit = func(group []*attempt) {
+		<-let
+		commit(group)
+	}
+	group.Go(func() { require.NoError(t, s.Append(context.Background(), []opossum.Event{event("First")}, nil)) })
+	waiting := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.busy {
+			return -1
+		}
+		return len(c.queue)
+	}
+	require.Eventually(t, func() bool { return waiting() == 0 }, time.Minute, time.Millisecond)
+	start()
+	require.Eventually(t, func() bool { return waiting()+int(refused.Load()) == len(appends) }, time.Minute, time.Millisecond)
+	close(let)
+	group.Wait()
+	return errs
+}
+
+// appending is an append for hold.
+func appending(s harness.Target, cond *opossum.Condition, e opossum.Event) func() error {
+	return func() error { return s.Append(context.Background(), []opossum.Event{e}, cond) }
+}
+
 // What one append asks too much of a rival must not fail those that share its commit.
 func TestTooLargeFailsAlone(t *testing.T) {
 	tooLong := event("A", opossum.Tag("a:"+strings.Repeat("x", 65_000)))
@@ -452,19 +510,88 @@ func TestTooLargeFailsAlone(t *testing.T) {
 	tooLarge.Data = make([]byte, 9<<20)
 	eachWay(t, conditional, func(t *testing.T, w harness.Way) {
 		s := opened(t, w, t.TempDir(), true)
-		appended := 0
-		var group sync.WaitGroup
-		for range 8 {
-			group.Go(func() { require.NoError(t, s.Append(context.Background(), []opossum.Event{event("B", "b:1")}, nil)) })
+		appends := []func() error{appending(s, nil, tooLong), appending(s, nil, tooLarge)}
+		for range 10 {
+			appends = append(appends, appending(s, nil, event("B", "b:1")))
 		}
-		for _, e := range []opossum.Event{tooLong, tooLarge} {
-			if s.Append(t.Context(), []opossum.Event{e}, nil) == nil {
-				appended++
+		errs := hold(t, s, appends)
+		for _, err := range errs[:2] {
+			if err != nil {
+				require.ErrorIs(t, err, opossum.ErrTooLarge)
 			}
 		}
-		group.Wait()
-		require.Equal(t, opossum.Position(8+appended), s.Head())
-		require.Len(t, all(t, s, opossum.ByTags("b:1"), 0), 8)
+		for _, err := range errs[2:] {
+			require.NoError(t, err)
+		}
+		require.Len(t, all(t, s, opossum.ByTags("b:1"), 0), 10)
+	})
+}
+
+// Of those in a group whose conditions look at each other's events, one holds, and nobody fails for another.
+func TestConditionsSeeTheirOwnGroup(t *testing.T) {
+	taken := &opossum.Condition{FailIfMatch: opossum.ByTags("name:x")}
+	stale := &opossum.Condition{FailIfMatch: opossum.ByTags("old:1")}
+	beyond := &opossum.Condition{FailIfMatch: opossum.ByTags("name:y"), After: 1_000}
+	eachWay(t, conditional, func(t *testing.T, w harness.Way) {
+		for _, mix := range []struct{ taken, stale, beyond int }{{taken: 2}, {stale: 1}, {beyond: 2}, {10, 10, 10}} {
+			s := opened(t, w, t.TempDir(), true)
+			add(t, s, event("Old", "old:1"))
+			var appends []func() error
+			several := func(n int, cond *opossum.Condition, e opossum.Event) {
+				for range n {
+					appends = append(appends, appending(s, cond, e))
+				}
+			}
+			several(mix.taken, taken, event("A", "name:x"))
+			several(mix.stale, stale, event("B"))
+			several(mix.beyond, beyond, event("C", "name:y"))
+			several(20, nil, event("D", "name:d"))
+			won := 0
+			for i, err := range hold(t, s, appends) {
+				switch {
+				case i < mix.taken && err == nil:
+					won++
+				case i < mix.taken+mix.stale:
+					require.ErrorIs(t, err, opossum.ErrConditionFailed)
+				default:
+					require.NoError(t, err)
+				}
+			}
+			require.Equal(t, min(mix.taken, 1), won)
+			require.Len(t, all(t, s, opossum.ByTags("name:x"), 0), won)
+			require.Empty(t, all(t, s, opossum.ByTypes("B"), 0))
+			require.Len(t, all(t, s, opossum.ByTags("name:y"), 0), mix.beyond)
+			require.Len(t, all(t, s, opossum.ByTags("name:d"), 0), 20)
+			require.NoError(t, s.Close())
+		}
+	})
+}
+
+// The server of JetStream writes by itself, and Badger's files are mapped memory: their times say nothing.
+func TestRejectionsWriteNothing(t *testing.T) {
+	byItsFiles := func(w harness.Way) bool { return w.Name == "bbolt" || w.Name == "pebble" || w.Name == "sqlite" }
+	eachWay(t, byItsFiles, func(t *testing.T, w harness.Way) {
+		dir := t.TempDir()
+		s := opened(t, w, dir, true)
+		add(t, s, event("A", "a:1"))
+		files := func() map[string]time.Time {
+			times := map[string]time.Time{}
+			entries, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			for _, e := range entries {
+				info, err := e.Info()
+				require.NoError(t, err)
+				if !strings.HasSuffix(e.Name(), "-shm") { // locks
+					times[e.Name()] = info.ModTime()
+				}
+			}
+			return times
+		}
+		before := files()
+		for range 20 {
+			require.ErrorIs(t, s.Append(t.Context(), []opossum.Event{event("A")}, &opossum.Condition{FailIfMatch: opossum.ByTags("a:1")}), opossum.ErrConditionFailed)
+		}
+		require.Equal(t, before, files())
 	})
 }
 
