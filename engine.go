@@ -156,7 +156,7 @@ func (e *Engine) open(h hooks) (err error) {
 	}
 	e.index = loaded.Index
 	undo = append(undo, func() error { e.index.Close(); return nil })
-	h.wal.Logger = e.logger
+	h.wal.Logger, h.wal.Spare = e.logger, func() (uint64, error) { return e.seq.Spare() }
 	if e.log, err = wal.Open(filepath.Join(e.dir, recovery.WALDir), id, opened.Live, opened.Tail, opened.TailNo, h.wal); err != nil {
 		return err
 	}
@@ -492,7 +492,7 @@ func (e *Engine) cleanEnd() error {
 	if err := errors.Join(syncErr, e.mat.Stop()); err != nil || e.poison.Load() != nil {
 		return err
 	}
-	if err := e.log.Settled(); err != nil { // a witness must never speak for what is not on the disk
+	if err := e.log.Finish(); err != nil { // a witness must never speak for what is not on the disk
 		return err
 	}
 	// The next Open is quicker by what needs not be indexed again. It could do without.

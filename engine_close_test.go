@@ -126,3 +126,37 @@ func TestConcurrentSyncsShareOne(t *testing.T) {
 		require.NoError(t, e.Close())
 	})
 }
+
+// The log is overwritten in space that was written beforehand. A clean close gives it back; a store that was not closed has it, and opens with every event and without damage.
+func TestAStoreOpensAgainWithAndWithoutRoomInItsLog(t *testing.T) {
+	dir := t.TempDir()
+	e := openStore(t, dir, nil, hooks{})
+	data := make([]byte, 8<<10)
+	room := func() int64 {
+		at := e.log.Witness()
+		info, err := os.Stat(e.log.Path(wal.Place{Gen: at.Gen}))
+		require.NoError(t, err)
+		return info.Size() - at.End
+	}
+	n := 0
+	for ; n < 1000 && room() == 0; n++ {
+		appendOK(t, e, nil, Event{Type: "Filler", Data: data})
+	}
+	require.Greater(t, room(), int64(1<<20))
+	n++
+	appendOK(t, e, nil, Event{Type: "Last"})
+
+	killed := copyStore(t, e)
+	for range 2 { // the second after what recovery made
+		k := openStore(t, killed, nil, hooks{})
+		require.Len(t, checkDense(t, k), n)
+		require.Zero(t, k.Recovery().CutBytes)
+		require.NoError(t, k.Close())
+	}
+	require.NoError(t, e.Close())
+	require.Zero(t, room())
+	e = openStore(t, dir, nil, hooks{})
+	require.Equal(t, "clean", e.Recovery().Outcome)
+	require.Len(t, checkDense(t, e), n)
+	require.NoError(t, e.Close())
+}

@@ -134,13 +134,19 @@ func (o *Opened) quarantine(dir string, cuts []Cut) error {
 			return err
 		}
 		path := filepath.Join(q, fmt.Sprintf("wal-%08d-at-%d.bin", c.Gen, c.Offset))
-		if err := writeDurably(path, b[min(c.Offset, int64(len(b))):]); err != nil {
+		if err := writeDurably(path, c.of(b)); err != nil {
 			return err
 		}
 		o.Report.CutBytes += c.Bytes
 		o.Report.Quarantined = append(o.Report.Quarantined, path)
 	}
 	return nil
+}
+
+// of returns the bytes of the cut, as far as b, the generation read again, has them.
+func (c Cut) of(b []byte) []byte {
+	size := int64(len(b))
+	return b[min(c.Offset, size):min(c.Offset+c.Bytes, size)]
 }
 
 func writeDurably(path string, b []byte) error {

@@ -230,7 +230,7 @@ func (d decision) finish(p *Plan, tail wal.Scanned, before []wal.Segment) {
 // clean reports whether the log ends exactly as the clean close recorded.
 func (d decision) clean(tail wal.Scanned, head dcb.Position) bool {
 	c := d.Ledger.Clean
-	return c != nil && tail.Stop == nil && c.Generation == tail.Gen && c.Offset == tail.Size &&
+	return c != nil && tail.Stop == nil && c.Generation == tail.Gen && c.Offset == tail.Size && tail.Room == 0 &&
 		c.Sum == sumText(tail.Sum) && c.Head == head
 }
 

@@ -61,6 +61,11 @@ func TestDecide(t *testing.T) {
 			wanted{outcome: Recovered, head: 5, remove: []uint64{1},
 				rewrite: &Rewrite{From: 1, Into: 2, Base: 1, Link: wal.Link{Supersedes: 1, SupersedesFrom: 1}}},
 		},
+		"a log that ends as at the clean close, with room behind it, is written anew": {
+			State{Ledger: ledger.State{Clean: witnessed(one)}, Generations: []wal.Scanned{func() wal.Scanned { g := one; g.Room = 100; return g }()}},
+			wanted{outcome: Recovered, head: 5, remove: []uint64{1},
+				rewrite: &Rewrite{From: 1, Into: 2, Base: 1, Link: wal.Link{Supersedes: 1, SupersedesFrom: 1}}},
+		},
 		"only what is above the checkpoint is written anew": {
 			State{Ledger: ledger.State{Materialized: 3}, Generations: []wal.Scanned{one}},
 			wanted{outcome: Recovered, head: 5, remove: []uint64{1},

@@ -62,7 +62,6 @@ func TestATornTailIsCutAndKeptInQuarantine(t *testing.T) {
 		"half a frame":       func(frame []byte) []byte { return frame[:len(frame)/2] },
 		"one byte":           func(frame []byte) []byte { return frame[:1] },
 		"a flipped frame":    func(frame []byte) []byte { frame[len(frame)-1] ^= 1; return frame },
-		"zero bytes":         func([]byte) []byte { return make([]byte, 4096) },
 		"a frame after zero": func(frame []byte) []byte { return append(make([]byte, 8), frame...) },
 		"text":               func([]byte) []byte { return []byte("this is no frame, and never was") },
 	}
@@ -92,6 +91,39 @@ func TestATornTailIsCutAndKeptInQuarantine(t *testing.T) {
 			require.Equal(t, filepath.Join(f.dir, QuarantineDir, fmt.Sprintf("wal-%08d-at-%d.bin", 1, len(whole))), o.Report.Quarantined[0])
 		})
 	}
+}
+
+// Space that was written beforehand is neither damage nor torn, and nothing of it is kept: at the end of the log, behind a torn frame, in a generation that was
+// left, and in one that was not begun.
+func TestRoomIsNoDamage(t *testing.T) {
+	room := func(b []byte) []byte { return append(b, make([]byte, 300<<10)...) }
+	t.Run("at the end", func(t *testing.T) {
+		f := newFixture(t)
+		f.append(2, 5)
+		f.damage(1, room)
+		o := f.requireEvents(5)
+		require.Equal(t, Recovered.String(), o.Report.Outcome, "tidwall/wal must not open it as it is")
+		require.Zero(t, o.Report.CutBytes)
+		require.Empty(t, o.Report.Quarantined)
+	})
+	t.Run("behind a torn frame", func(t *testing.T) {
+		f := newFixture(t)
+		f.append(2, 5)
+		f.damage(1, func(b []byte) []byte { return room(append(b, 80, 1, 2, 3)) })
+		o := f.requireEvents(5)
+		require.EqualValues(t, 4, o.Report.CutBytes)
+		kept, err := os.ReadFile(o.Report.Quarantined[0])
+		require.NoError(t, err)
+		require.Equal(t, []byte{80, 1, 2, 3}, kept)
+	})
+	t.Run("in all generations", func(t *testing.T) {
+		f := threeGenerations(t)
+		for gen := uint64(1); gen <= 4; gen++ {
+			f.damage(gen, room)
+		}
+		o := f.requireEvents(9)
+		require.Zero(t, o.Report.CutBytes)
+	})
 }
 
 // openAsIs opens the log of f without the recovery that would write it anew.
@@ -226,7 +258,7 @@ func TestAMissingOrForeignGenerationIsRefused(t *testing.T) {
 		"a sealed one lost its last frame": {func(f *fixture) {
 			f.damage(1, func(b []byte) []byte { return b[:wal.Scan(b, f.id, 1).Commits[0].End] })
 		}, 1, "the generation ends at position 1"},
-		"a sealed one has bytes at its end": {func(f *fixture) { f.damage(2, func(b []byte) []byte { return append(b, 0) }) }, 2, "a later generation proves"},
+		"a sealed one has bytes at its end": {func(f *fixture) { f.damage(2, func(b []byte) []byte { return append(b, 1) }) }, 2, "a later generation proves"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -259,7 +259,9 @@ type frameWriter struct {
 	no  uint64 // of the last frame
 	sum uint64
 	end int64
-	buf []byte // kept between frames; bounded by MaxBodyBytes
+	// prewritten is how long the file is, if it was filled with zeros beforehand for the frames to overwrite; else 0.
+	prewritten int64
+	buf        []byte // kept between frames; bounded by MaxBodyBytes
 }
 
 // write appends one frame as one entry. f carries what the caller knows; number, chain and sum are filled in here.

@@ -22,7 +22,8 @@ func FuzzScan(f *testing.F) {
 			b = sealAll(bytes.Clone(b))
 		}
 		s := Scan(b, testID, smallGen)
-		require.Equal(t, int64(len(b)), s.Size)
+		require.Equal(t, int64(len(b)), s.Size+s.Room)
+		require.Equal(t, s.Room > 0, zeroesAtEnd(b[s.Size:]) > 0)
 		require.LessOrEqual(t, s.Valid, s.Size)
 		require.Equal(t, s.Valid == s.Size, s.Stop == nil)
 		end, next := s.Valid, s.Base

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"opossum/dcb"
@@ -29,6 +31,20 @@ const MaxRotateBytes = 512 << 20
 // of space): appends go on instead of failing for something that is not theirs.
 const hardRotateFactor = 4
 
+// A sync that makes a file longer commits the file system's journal as well; where frames overwrite what is already part of the file, it is one write and a flush, in
+// half the time. So a generation that is built beforehand is filled with zeros to its full size (prewrite).
+const (
+	// leastPrewritten is the RotateBytes from which that is done: below it is not worth the syncs of its own.
+	leastPrewritten = 1 << 20
+
+	// prewritePiece is how much is written and synced at a time: so long may a sync of the appends have to wait for it.
+	prewritePiece = 256 << 10
+
+	// earlyFactor: a generation without such space (the first one, or the first since Open) is left as soon as it has this part of its
+	// full size, so that a program that appends little never writes more than it appends.
+	earlyFactor = 32
+)
+
 // ErrTrimmed is returned by ReadAt for a generation that was deleted because all of it is filed.
 var ErrTrimmed = errors.New("the log generation was trimmed")
 
@@ -43,6 +59,8 @@ type Options struct {
 	RotateBytes int64 // 0: DefaultRotateBytes; at most MaxRotateBytes
 	Logger      *slog.Logger
 	Now         func() time.Time
+	// Spare returns the bytes of free space that nobody lays claim to: what is written beforehand takes of that alone. nil: there is enough.
+	Spare func() (uint64, error)
 	// Fdatasync and Write stand in for the real calls in tests that make them fail. nil: the real ones.
 	Fdatasync func(*os.File) error
 	Write     func(real func() error) error
@@ -86,7 +104,8 @@ type Log struct {
 
 	successor  chan *frameWriter // the generation built beforehand
 	preparing  atomic.Bool
-	prepareAt  int64 // size of the current generation at which the next one is built
+	cramped    atomic.Bool // there was no space to write beforehand
+	prepareAt  int64       // size of the current generation at which the next one is built
 	background sync.WaitGroup
 }
 
@@ -105,6 +124,9 @@ func Open(dir string, id StoreID, live []Segment, w Witness, lastNo uint64, opt 
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.Spare == nil {
+		opt.Spare = func() (uint64, error) { return math.MaxUint64, nil }
+	}
 	if opt.Fdatasync == nil {
 		opt.Fdatasync = step.Datasync
 	}
@@ -112,7 +134,7 @@ func Open(dir string, id StoreID, live []Segment, w Witness, lastNo uint64, opt 
 		opt.Write = func(real func() error) error { return real() }
 	}
 	l := &Log{dir: dir, id: id, opt: opt, next: w.Head + 1, syncedEnd: w.End, successor: make(chan *frameWriter, 1)}
-	l.prepareAt = opt.RotateBytes / 2
+	l.prepareAt = l.rotateAt() / 2
 	l.flushes.init()
 	l.durable.Store(uint64(w.Head))
 	l.anchored.Store(w.Gen)
@@ -252,7 +274,7 @@ func (l *Log) makeRoom(size int64) error {
 		default:
 			return fmt.Errorf("generation %d has %d bytes and its successor cannot be built", l.w.generation.no, l.w.end)
 		}
-	case end > l.opt.RotateBytes && l.w.no > 2: // never rotate an empty generation
+	case end > l.rotateAt() && l.w.no > 2: // never rotate an empty generation
 		select {
 		case next := <-l.successor:
 			return l.rotate(next)
@@ -263,6 +285,14 @@ func (l *Log) makeRoom(size int64) error {
 		l.prepare()
 	}
 	return nil
+}
+
+// rotateAt returns the size at which the current generation is left, if there is another.
+func (l *Log) rotateAt() int64 {
+	if l.w.prewritten == 0 && l.opt.RotateBytes >= leastPrewritten && !l.cramped.Load() {
+		return l.opt.RotateBytes / earlyFactor
+	}
+	return l.opt.RotateBytes
 }
 
 // prepare starts building the next generation in the background, unless it is being built or was. Should that fail, it
@@ -293,7 +323,43 @@ func (l *Log) build(gen uint64) (*frameWriter, error) {
 	if err != nil { // the name must be free for the next attempt
 		return nil, errors.Join(err, RemoveGeneration(l.dir, gen))
 	}
-	return &frameWriter{generation: g, id: l.id, no: b.No, sum: b.Sum, end: b.End}, nil
+	w := &frameWriter{generation: g, id: l.id, no: b.No, sum: b.Sum, end: b.End}
+	if err := l.prewrite(w); err != nil {
+		return nil, errors.Join(err, g.close(), RemoveGeneration(l.dir, gen))
+	}
+	return w, nil
+}
+
+// prewrite makes the file of a generation as long as it will be, with zeros, so that a sync of a frame need not commit a change of its length.
+// tidwall/wal would take zeros for entries, but it has opened the file already and goes on writing where that ended; whoever opens it anew finds it
+// cut back (Finish), or written anew (recovery). Want of space is no error: then the file stays as it is, and grows.
+func (l *Log) prewrite(w *frameWriter) error {
+	if l.opt.RotateBytes < leastPrewritten {
+		return nil
+	}
+	spare, err := l.opt.Spare()
+	l.cramped.Store(err != nil || spare < uint64(l.opt.RotateBytes))
+	if l.cramped.Load() { // whoever takes the last of it would fail the appends
+		return nil
+	}
+	zeros := make([]byte, prewritePiece)
+	for off := w.end; off < l.opt.RotateBytes; {
+		n := min(prewritePiece-off%prewritePiece, l.opt.RotateBytes-off)
+		err := step.WriteAt(w.file, zeros[:n], off)
+		if err == nil {
+			err = step.Datasync(w.file)
+		}
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			l.cramped.Store(true)
+			return step.Truncate(w.file, w.end)
+		}
+		if err != nil {
+			return err
+		}
+		off += n
+	}
+	w.prewritten = l.opt.RotateBytes
+	return nil
 }
 
 // rotate goes on in the generation built beforehand. Only its link frame is written; it becomes durable with the group
@@ -324,7 +390,7 @@ func (l *Log) rotate(next *frameWriter) error {
 	next.buf = l.w.buf
 	l.w, l.syncedEnd = *next, 0
 	l.preparing.Store(false)
-	l.prepareAt = l.opt.RotateBytes / 2
+	l.prepareAt = l.rotateAt() / 2
 	l.rotations.Add(1)
 	l.background.Go(func() { // everything in it is durable; closing only frees tidwall's copy in memory
 		if err := closeTail(tail, old.path); err != nil {
@@ -396,10 +462,20 @@ func (l *Log) Durable() dcb.Position { return dcb.Position(l.durable.Load()) }
 // FirstGeneration returns the number of the oldest live generation: places in older ones are trimmed.
 func (l *Log) FirstGeneration() uint64 { return (*l.gens.Load())[0].no }
 
-// Settled returns nil if everything written is durable, else why it is not. REQUIRES: no Append or Sync is running.
-func (l *Log) Settled() error {
-	if l.broken == nil && l.syncedEnd != l.w.end {
+// Finish cuts the file back to what is in it, durably, so that the log ends as its Witness says, and can be opened again as it is. The error says why that is
+// not so, as when something written is not durable. REQUIRES: no Append or Sync is running, and none follows.
+func (l *Log) Finish() error {
+	if l.broken != nil {
+		return l.broken
+	}
+	if l.syncedEnd != l.w.end {
 		return fmt.Errorf("wal: %d of %d bytes of generation %d are durable", l.syncedEnd, l.w.end, l.w.generation.no)
+	}
+	if l.w.prewritten <= l.w.end {
+		return nil
+	}
+	if err := errors.Join(step.Truncate(l.w.file, l.w.end), l.opt.Fdatasync(l.w.file)); err != nil {
+		l.broken = fmt.Errorf("wal: finish: %w", err)
 	}
 	return l.broken
 }

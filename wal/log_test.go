@@ -534,10 +534,10 @@ func TestALinkClaimsNothingBehindIt(t *testing.T) {
 
 func TestSettledTellsWhatIsNotDurable(t *testing.T) {
 	l, _ := create(t, Options{})
-	require.NoError(t, l.Settled())
+	require.NoError(t, l.Finish())
 	_, err := l.Append(1, 1, [][]byte{[]byte(body(1))})
 	require.NoError(t, err)
-	require.ErrorContains(t, l.Settled(), "are durable")
+	require.ErrorContains(t, l.Finish(), "are durable")
 	require.NoError(t, l.Sync())
-	require.NoError(t, l.Settled())
+	require.NoError(t, l.Finish())
 }

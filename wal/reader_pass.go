@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"syscall"
@@ -124,10 +125,9 @@ func (r *Reader) begin(g *followed) error {
 		return r.corrupt(g.no, 0, "the header of a published generation: %v", cmp.Or(s.Stop, errCut))
 	}
 	if !s.Linked {
-		if b, err = r.read(g, 0); err != nil {
+		if s, err = r.scan(g); err != nil {
 			return err
 		}
-		s = g.at.Continue(b, r.id)
 		if proof, rotten := s.Rotten(); rotten {
 			return r.rot(s, proof)
 		}
@@ -137,15 +137,35 @@ func (r *Reader) begin(g *followed) error {
 	return nil
 }
 
-// read returns the bytes of g from where it stands up to offset end, or up to the end of the file if that is 0 or comes first.
+// scan scans what g holds behind where it stands. The first Refresh reads all of it. Later ones, of which there are many a second, read no further than into the
+// room: whoever writes leaves nothing out, and what the disk loses behind their backs ACKED and the others vouch for.
+func (r *Reader) scan(g *followed) (Scanned, error) {
+	for n := int64(scanBytes); ; n *= 4 {
+		end := g.at.Valid + n
+		if !r.settled {
+			end = math.MaxInt64
+		}
+		b, err := r.read(g, end)
+		if err != nil {
+			return Scanned{}, err
+		}
+		s := g.at.Continue(b, r.id)
+		if int64(len(b)) < n || !r.settled || s.Stop == nil && s.Room > 0 {
+			return s, nil
+		}
+	}
+}
+
+// scanBytes is how much is read at first: what a busy owner writes between two refreshes of a reader.
+const scanBytes = 64 << 10
+
+// read returns the bytes of g from where it stands up to offset end, or up to the end of the file if that comes first.
 func (r *Reader) read(g *followed, end int64) ([]byte, error) {
 	info, err := g.file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("wal: follow: %w", err)
 	}
-	if end == 0 || end > info.Size() {
-		end = info.Size()
-	}
+	end = min(end, info.Size())
 	n := end - g.at.Valid
 	if n < 0 {
 		return nil, r.corrupt(g.no, end, "the file ends within what was read before")
@@ -200,11 +220,10 @@ func (r *Reader) end(g *followed, whole, relaxed bool, sink Sink) error {
 // look scans what g holds behind where it stands, and judges whether it ends as a log may that is being written: what the
 // witnesses vouch for must be there.
 func (r *Reader) look(g *followed, whole bool) (Scanned, error) {
-	b, err := r.read(g, 0)
+	s, err := r.scan(g)
 	if err != nil {
 		return Scanned{}, err
 	}
-	s := g.at.Continue(b, r.id)
 	if proof, rotten := s.Rotten(); rotten {
 		return s, r.rot(s, proof)
 	}

@@ -833,7 +833,7 @@ func TestAReaderTellsWhatItCannotRead(t *testing.T) {
 	f, err := os.OpenFile(GenerationPath(dir, 1), os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer f.Close()
-	b, err := r.read(&followed{no: 1, file: f}, 0)
+	b, err := r.read(&followed{no: 1, file: f}, 100)
 	require.ErrorContains(t, err, "follow generation 1")
 	require.NotErrorIs(t, err, dcb.ErrCorrupt)
 	require.Empty(t, b)

@@ -18,7 +18,8 @@ type Scanned struct {
 	Commits []Frame      // in order, without a gap
 	Sum     uint64       // of the last intact frame
 	Valid   int64        // bytes up to the end of the last intact frame
-	Size    int64        // bytes given
+	Size    int64        // bytes given, without the room
+	Room    int64        // zero bytes at the end: space that was written beforehand, for frames to come
 	Stop    error        // why the scan ended before Size; nil if it did not
 	Later   []Frame      // intact frames found behind Valid when Stop is not nil
 
@@ -48,7 +49,7 @@ func (s Scanned) LastNo() uint64 {
 
 // Scan reads the frames of one generation. It is a pure function: it stops at the first byte that is not the next
 // frame, says why, and then looks behind for intact frames, because those can convict the damage as rot.
-// Bodies share memory with b.
+// Nothing but zeros behind a frame is no damage, but room. Bodies share memory with b.
 func Scan(b []byte, id StoreID, gen uint64) Scanned { return Scanned{Gen: gen}.Continue(b, id) }
 
 // Continue goes on from s with the bytes that follow s.Valid in the file, by the rules of Scan: the result is that of a scan
@@ -56,16 +57,32 @@ func Scan(b []byte, id StoreID, gen uint64) Scanned { return Scanned{Gen: gen}.C
 func (s Scanned) Continue(b []byte, id StoreID) Scanned {
 	start := s.Valid
 	s.next, s.passed = s.Next(), s.passed+uint64(len(s.Commits))
-	s.Size, s.Commits, s.Stop, s.Later = start+int64(len(b)), nil, nil, nil
+	s.Size, s.Room, s.Commits, s.Stop, s.Later = start+int64(len(b)), 0, nil, nil, nil
 	for s.Valid < s.Size {
 		rest := b[s.Valid-start:]
 		if err := s.take(rest, id); err != nil {
-			s.Stop = err
-			s.Later = findLater(rest, s.Valid, id, s.Gen)
+			s.stop(rest, err, id)
 			break
 		}
 	}
 	return s
+}
+
+// stop ends a scan at rest, with which no frame begins for the reason err.
+func (s *Scanned) stop(rest []byte, err error, id StoreID) {
+	zeros := zeroesAtEnd(rest)
+	switch {
+	case zeros < len(rest):
+		s.Stop, s.Later = err, findLater(rest, s.Valid, id, s.Gen)
+	case !s.Header: // a header is there from the beginning: nothing is written before it
+		s.Stop, zeros = errZeroes, 0
+	}
+	end := s.Size
+	s.Size -= int64(zeros)
+	if n := len(s.Later); n > 0 { // which may itself end in zeros
+		s.Size = max(s.Size, s.Later[n-1].End)
+	}
+	s.Room = end - s.Size
 }
 
 // after returns the state in which s was behind f, one of its commits, for Continue.
@@ -92,9 +109,6 @@ func (s Scanned) Rotten() (proof Frame, ok bool) {
 func (s *Scanned) take(rest []byte, id StoreID) error {
 	entry, size, err := nextEntry(rest)
 	if err != nil {
-		if isZero(rest) {
-			return errZeroes
-		}
 		return err
 	}
 	f, err := parseFrame(entry, id, s.Gen)
@@ -180,17 +194,14 @@ func frameAt(b []byte, id StoreID, gen uint64) (Frame, bool) {
 	return f, err == nil
 }
 
-func isZero(b []byte) bool {
-	for len(b) >= 8 {
-		if binary.LittleEndian.Uint64(b) != 0 {
-			return false
-		}
-		b = b[8:]
+// zeroesAtEnd returns with how many zero bytes b ends.
+func zeroesAtEnd(b []byte) int {
+	n := len(b)
+	for n >= 8 && binary.LittleEndian.Uint64(b[n-8:]) == 0 {
+		n -= 8
 	}
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
+	for n > 0 && b[n-1] == 0 {
+		n--
 	}
-	return true
+	return len(b) - n
 }

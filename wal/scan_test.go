@@ -85,16 +85,53 @@ func TestScanEveryFlippedBit(t *testing.T) {
 	}
 }
 
-func TestScanZeroTail(t *testing.T) {
+// TestScanRoom: zeros behind a frame are space for more, wherever a whole frame ends but before the first.
+func TestScanRoom(t *testing.T) {
 	b := small()
+	want := Scan(b, testID, smallGen)
+	headerEnd := 1 + FrameHeaderBytes + headerBodyBytes
 	for _, n := range []int{1, 2, 7, 8, 9, 71, 72, 73, 4096, 5000} {
-		s := Scan(append(bytes.Clone(b), make([]byte, n)...), testID, smallGen)
-		require.ErrorIs(t, s.Stop, errZeroes, "%d zero bytes", n)
+		zeros := make([]byte, n)
+		s := Scan(append(bytes.Clone(b), zeros...), testID, smallGen)
+		require.NoError(t, s.Stop, "%d zero bytes", n)
 		require.Len(t, s.Commits, 2, "a zero byte is an entry to tidwall/wal, and none here")
+		require.EqualValues(t, n, s.Room)
+		s.Room = 0
+		require.Equal(t, want, s)
+
+		s = Scan(append(bytes.Clone(b[:headerEnd]), zeros...), testID, smallGen)
+		require.NoError(t, s.Stop)
+		require.True(t, s.Header && !s.Linked)
+		require.EqualValues(t, n, s.Room)
+
+		s = Scan(zeros, testID, smallGen)
+		require.ErrorIs(t, s.Stop, errZeroes, "nothing is written before the header")
+		require.EqualValues(t, n, s.Size)
+		require.Zero(t, s.Room)
+
+		s = Scan(append(append(bytes.Clone(b), 0, 0, 1), zeros...), testID, smallGen)
+		require.ErrorIs(t, s.Stop, errLength, "zeros to the end, or it is something else")
 		require.EqualValues(t, len(b), s.Valid)
+		require.EqualValues(t, len(b)+3, s.Size, "what may have been written ends where the zeros begin")
+		require.EqualValues(t, n, s.Room)
 	}
-	s := Scan(append(append(bytes.Clone(b), make([]byte, 20)...), 1), testID, smallGen)
-	require.ErrorIs(t, s.Stop, errLength, "zeroes to the end, or it is something else")
+}
+
+// TestScanRoomBehindDamage: frames behind the damage may end in zeros of their own, which are no room.
+func TestScanRoomBehindDamage(t *testing.T) {
+	for _, tail := range []string{"x", "x\x00\x00\x00"} {
+		f := (&forge{id: testID, gen: smallGen}).header().link(Link{}, 1).commit(1, 1, "one")
+		at := len(f.b)
+		f.commit(2, 1, tail)
+		end := len(f.b)
+		b := append(f.b, make([]byte, 100)...)
+		b[at-1] ^= 1
+		s := Scan(b, testID, smallGen)
+		require.Error(t, s.Stop)
+		require.Len(t, s.Later, 1)
+		require.EqualValues(t, end, s.Size)
+		require.EqualValues(t, 100, s.Room)
+	}
 }
 
 func TestScanGarbageTail(t *testing.T) {
@@ -104,7 +141,7 @@ func TestScanGarbageTail(t *testing.T) {
 		garbage := rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "garbage")
 		s := Scan(append(bytes.Clone(b), garbage...), testID, smallGen)
 		requirePrefix(t, want, s, 4)
-		require.Error(t, s.Stop)
+		require.Equal(t, zeroesAtEnd(garbage) == len(garbage), s.Stop == nil)
 		require.Empty(t, s.Later)
 	})
 }
@@ -312,7 +349,7 @@ func TestScanProperty(t *testing.T) {
 		requirePrefix(t, want, s, n)
 		require.Equal(t, at[n], s.Valid)
 		require.True(t, bytes.Equal(b[:s.Valid], g.b[:s.Valid]), "what is believed is what was written")
-		require.Equal(t, s.Valid == int64(len(b)), s.Stop == nil)
+		require.Equal(t, s.Valid+s.Room == int64(len(b)), s.Stop == nil)
 		for _, f := range s.Later {
 			require.Greater(t, f.Offset, s.Valid)
 			require.True(t, bytes.Contains(g.b, b[f.Offset:f.End]), "a frame that nobody wrote: %d", f.No)
@@ -359,13 +396,13 @@ func wound(t *rapid.T, b []byte, i int) []byte {
 	return b
 }
 
-func TestIsZero(t *testing.T) {
+func TestZeroesAtEnd(t *testing.T) {
 	for n := range 40 {
 		b := make([]byte, n)
-		require.True(t, isZero(b))
+		require.Equal(t, n, zeroesAtEnd(b))
 		for i := range b {
 			b[i] = 1
-			require.False(t, isZero(b), "%d of %d", i, n)
+			require.Equal(t, n-i-1, zeroesAtEnd(b), "%d of %d", i, n)
 			b[i] = 0
 		}
 	}

@@ -51,6 +51,11 @@ func WriteAt(f *os.File, b []byte, off int64) error {
 	})
 }
 
+// Truncate cuts f to a length.
+func Truncate(f *os.File, size int64) error {
+	return Do(KindWrite, f.Name(), func() error { return f.Truncate(size) })
+}
+
 // Sync makes what was written to f durable.
 func Sync(f *os.File) error { return Do(KindSync, f.Name(), f.Sync) }
 

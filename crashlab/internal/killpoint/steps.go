@@ -10,7 +10,7 @@ var (
 		"create write sync remove ledger.json.tmp", "rename ledger.json",
 		"mkdir sync wal",
 		"create write sync remove rename wal/N.tmp", "sync remove wal/N.tmp/N", "rename wal/N", // a generation is built, or goes
-		"create write sync wal/N", "sync wal/N/N", // and is written
+		"create write sync wal/N", "write sync wal/N/N", // and is written, with room beforehand that a close cuts off
 		"create write wal/ACKED",
 		"mkdir sync events", "mkdir N", "create write link N.json",
 		"mkdir sync index", "create write sync index/.tmp-X", "rename remove index/N-N.idx",

@@ -380,7 +380,7 @@ var All = []Sabotage{
 		About: "What recovery cuts off is not kept, though the report says so.",
 		Edits: []variant.Edit{{
 			File: "recovery/apply.go",
-			Old:  `		if err := writeDurably(path, b[min(c.Offset, int64(len(b))):]); err != nil {`,
+			Old:  `		if err := writeDurably(path, c.of(b)); err != nil {`,
 			New:  `		if err := writeDurably(path, b[:0]); err != nil {`,
 		}},
 		By: []string{"kills/recovery"},
