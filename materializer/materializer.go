@@ -57,7 +57,7 @@ type Config struct {
 	Fetch index.Fetch
 	// NoSpace is told when filing stops for want of space, and when it goes on.
 	NoSpace func(stopped bool)
-	// Busy returns how long appends have been writing and syncing so far; Held whether appends wait for filing.
+	// Busy returns how long the committer has had something to do so far; Held whether appends wait for filing.
 	Busy func() time.Duration
 	Held func() bool
 	// Failed is called once with the error that ended filing for good.

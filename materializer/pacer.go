@@ -16,7 +16,7 @@ const (
 	// is seen to move; greedy load therefore slows by about this much and no more.
 	leastShare = 0.03
 
-	// quiet is the share of time spent in commits below which filing need not step aside.
+	// quiet is the share of time taken by appends below which filing need not step aside.
 	quiet = 0.25
 
 	restLeast = 5 * time.Millisecond  // so that bursts are worth waking up for
@@ -25,7 +25,7 @@ const (
 
 // pacer decides how long filing rests between bursts. There is no priority to lower: a thread that is scheduled out
 // inside a file-system transaction would stall the log behind it. So filing takes what the appends leave, measured by the
-// share of time that the committer spends in writes and syncs.
+// share of time in which the committer has something to do.
 type pacer struct {
 	busy func() time.Duration
 	cost atomic.Int64 // nanoseconds spent filing and checkpointing since the last begin

@@ -85,10 +85,12 @@ func (s *Sequencer) take() *group {
 		if s.mu.ended != nil {
 			return nil
 		}
-		s.mu.idle = true
+		s.mu.idle, s.mu.idleSince = true, time.Now()
 		s.mu.Unlock()
 		woken := s.sleep()
 		s.mu.Lock()
+		s.mu.rested += time.Since(s.mu.idleSince)
+		s.mu.idleSince = time.Time{}
 		if woken {
 			continue
 		}
@@ -183,8 +185,18 @@ const (
 	gatherEnough = 128
 )
 
-// Busy returns how long the committer has been writing and syncing since the start: what it leaves is for filing.
-func (s *Sequencer) Busy() time.Duration { return time.Duration(s.busy.Load()) }
+// Busy returns how long the committer has had something to do since the start: what it leaves is for filing. That is more than its writes and syncs: where many
+// append at once the processors are what is scarce, and it waits for those who are about to.
+func (s *Sequencer) Busy() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	busy := now.Sub(s.begun) - s.mu.rested
+	if !s.mu.idleSince.IsZero() {
+		busy -= now.Sub(s.mu.idleSince)
+	}
+	return busy
+}
 
 // Stalled returns for how long the running write and sync has been going on, 0 if none is.
 func (s *Sequencer) Stalled(now time.Time) time.Duration {

@@ -486,3 +486,27 @@ func BenchmarkWhatCountingCosts(b *testing.B) {
 		a.note(dcb.Position(i+1), dcb.Position(i), now.Add(time.Duration(i)*100))
 	}
 }
+
+// TestBusyIsWhenThereIsSomethingToDo: filing takes what the committer leaves, so it must not be told of rest while one is waiting for his answer.
+func TestBusyIsWhenThereIsSomethingToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, FlushBatch, Limits{}, wal.Options{Fdatasync: func(*os.File) error { time.Sleep(time.Second); return nil }}, nil)
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		require.Zero(t, r.Busy(), "asleep all the time")
+		_, err := r.Append(ctxb, []dcb.Event{event("T")}, nil)
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, time.Second, r.Busy())
+		time.Sleep(time.Minute)
+		require.Equal(t, time.Second, r.Busy(), "asleep again")
+		staged := r.async(ctxb, nil, event("T"))
+		time.Sleep(time.Second / 2)
+		require.Equal(t, time.Second*3/2, r.Busy(), "in the middle of it")
+		require.NoError(t, (<-staged).err)
+		synctest.Wait()
+		require.Equal(t, 2*time.Second, r.Busy())
+		require.Equal(t, 2*time.Second, r.Stats().CommitTime)
+		r.Close()
+	})
+}

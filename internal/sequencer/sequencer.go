@@ -63,6 +63,9 @@ type Sequencer struct {
 		idle   bool     // the committer sleeps on wake
 		ended  error    // why nothing is staged any more: ErrClosed, or what Is ErrPoisoned
 		poison bool     // Poison was called, be it before Close or while it waits
+
+		idleSince time.Time     // when the committer went to sleep, zero while it does not
+		rested    time.Duration // and how long it has slept before
 	}
 	wake chan struct{}
 	done chan struct{} // closed when the committer has ended
@@ -72,6 +75,7 @@ type Sequencer struct {
 	came      chan struct{} // has something when so many wait
 	syncStart atomic.Int64  // unix nanoseconds at which the running write and sync began, 0: none
 	busy      atomic.Int64  // nanoseconds spent in writes and syncs
+	begun     time.Time
 	stats     counters
 	ages      ages
 
@@ -83,7 +87,7 @@ type Sequencer struct {
 func New(cfg Config) *Sequencer {
 	s := &Sequencer{
 		cfg:  cfg,
-		wake: make(chan struct{}, 1), done: make(chan struct{}), came: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), came: make(chan struct{}, 1), begun: time.Now(),
 	}
 	s.stats.init()
 	s.gate.init(cfg)

@@ -51,7 +51,7 @@ func (s *Sequencer) Stats() Stats {
 	return Stats{
 		Appends: c.appends.Load(), Events: c.events.Load(), Bytes: c.bytes.Load(),
 		Groups:     c.groups.Snapshot(),
-		CommitTime: s.Busy(),
+		CommitTime: time.Duration(s.busy.Load()),
 		Rejected:   c.rejected.Load(), Repeated: c.repeated.Load(), Returned: c.returned.Load(),
 		Held:      s.gate.holds.Load(),
 		LagEvents: s.gate.lagEvents(), LagBytes: s.gate.lagBytes.Load(),
