@@ -81,7 +81,7 @@ func openSQLite(dir string, flush, indexed bool) (_ *sqlite, err error) {
 	if s.writer, err = sql.Open("sqlite3", file+"&_journal_mode=WAL&_synchronous="+synchronous); err != nil {
 		return nil, err
 	}
-	if s.readers, err = sql.Open("sqlite3", file+"&_query_only=1"); err != nil {
+	if s.readers, err = sql.Open("sqlite3", file+"&_query_only=1&_stmt_cache_size=16"); err != nil {
 		return nil, err
 	}
 	s.readers.SetMaxOpenConns(4 * runtime.GOMAXPROCS(0))
@@ -189,18 +189,18 @@ func matching(q opossum.Query) (string, []any) {
 	q.Terms(func(types []string, tags []opossum.Tag) {
 		var lists []string
 		for _, t := range tags {
-			lists = append(lists, "SELECT position FROM terms WHERE term = ?")
+			lists = append(lists, "term = ?")
 			args = append(args, tagTerm(t))
 		}
 		if len(types) > 0 {
-			lists = append(lists, "SELECT position FROM terms WHERE term IN (?"+strings.Repeat(", ?", len(types)-1)+")")
+			lists = append(lists, "term IN (?"+strings.Repeat(", ?", len(types)-1)+")")
 			for _, t := range types {
 				args = append(args, typeTerm(t))
 			}
 		}
-		text := lists[0]
-		for _, l := range lists[1:] {
-			text += " AND position IN (" + l + ")"
+		text := "SELECT position FROM terms AS first WHERE " + lists[0]
+		for _, l := range lists[1:] { // looked up for each position of the first; IN would list all of theirs before
+			text += " AND EXISTS (SELECT 1 FROM terms WHERE " + l + " AND position = first.position)"
 		}
 		items = append(items, text)
 	})
