@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"opossum"
@@ -605,4 +606,32 @@ func TestWays(t *testing.T) {
 		require.NotEmpty(t, w.Settings)
 		require.Equal(t, strings.HasSuffix(w.Name, "-plain"), !w.Store)
 	}
+}
+
+// TestRejectedSeesWhy: who was rejected finds, when it looks again, the event for which it was, and need not try until a sync is over.
+func TestRejectedSeesWhy(t *testing.T) {
+	eachWay(t, conditional, func(t *testing.T, w harness.Way) {
+		s := openedTarget(t, w, t.TempDir(), true).(harness.Store)
+		var writers sync.WaitGroup
+		for range 8 {
+			writers.Go(func() {
+				for range 25 {
+					head := s.Head()
+					err := s.Append(t.Context(), []opossum.Event{{Type: "T", Tags: []opossum.Tag{"k:1"}, Data: []byte("{}")}},
+						&opossum.Condition{FailIfMatch: opossum.ByTags("k:1"), After: head})
+					if err == nil {
+						continue
+					}
+					if !assert.ErrorIs(t, err, opossum.ErrConditionFailed) {
+						return
+					}
+					last, err := s.Last(t.Context(), opossum.ByTags("k:1"))
+					if !assert.NoError(t, err) || !assert.Greater(t, last.Position, head) {
+						return
+					}
+				}
+			})
+		}
+		writers.Wait()
+	})
 }

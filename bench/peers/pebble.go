@@ -22,7 +22,8 @@ import (
 //
 // A lock is held while the condition is checked, the positions are assigned and the batch is applied (ApplyNoSyncWait), which makes it visible to
 // the next check. The wait for the sync (SyncWait) is outside the lock, so that Pebble's own pipeline shares one sync between all that wait. ApplyNoSyncWait
-// is marked experimental and for CockroachDB; with Apply the lock would be held through the sync. A rejection does not wait for the sync of what it was rejected for.
+// is marked experimental and for CockroachDB; with Apply the lock would be held through the sync. A rejection waits until
+// what it was rejected for can be read: who decides anew would else read the old state, and be rejected again, until the sync is over.
 //
 // # Settings
 //
@@ -108,6 +109,9 @@ type pebbleStore struct {
 	flush bool
 	last  atomic.Uint64 // highest position that was answered for
 
+	risen sync.Cond // last is higher, or stuck; its lock is its own
+	stuck bool      // under risen's lock: a sync has failed
+
 	mu       sync.Mutex       // from the check of a condition until what it allowed can be seen by the next one
 	assigned opossum.Position // under mu
 }
@@ -117,7 +121,7 @@ func openPebble(dir string, flush bool) (*pebbleStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &pebbleStore{db: db, flush: flush, assigned: last}
+	s := &pebbleStore{db: db, flush: flush, assigned: last, risen: sync.Cond{L: new(sync.Mutex)}}
 	s.last.Store(uint64(last))
 	return s, nil
 }
@@ -126,15 +130,38 @@ func (s *pebbleStore) append(_ context.Context, a *attempt) error {
 	b := s.db.NewBatch()
 	head, err := s.stage(b, a)
 	if err == nil && s.flush {
-		err = b.SyncWait()
+		if err = b.SyncWait(); err != nil {
+			s.answer(0, true)
+		}
 	}
 	if err == nil {
-		raise(&s.last, head)
+		s.answer(head, false)
+	} else if errors.Is(err, opossum.ErrConditionFailed) || errors.Is(err, opossum.ErrAlreadyExists) {
+		s.await(head)
 	}
 	return errors.Join(err, b.Close())
 }
 
-// stage checks the condition, and applies the events to memory and to the log's buffer. It returns the position of the last one.
+// answer makes the events up to p readable, or says that no more will be.
+func (s *pebbleStore) answer(p opossum.Position, stuck bool) {
+	s.risen.L.Lock()
+	raise(&s.last, p)
+	s.stuck = s.stuck || stuck
+	s.risen.L.Unlock()
+	s.risen.Broadcast()
+}
+
+// await returns when the events up to p are readable, or will never be. REQUIRES: they were applied.
+func (s *pebbleStore) await(p opossum.Position) {
+	s.risen.L.Lock()
+	defer s.risen.L.Unlock()
+	for s.head() < p && !s.stuck {
+		s.risen.Wait()
+	}
+}
+
+// stage checks the condition, and applies the events to memory and to the log's buffer. It returns the position of the last one; with an error, that of the
+// last one before.
 func (s *pebbleStore) stage(b *pebble.Batch, a *attempt) (opossum.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,16 +169,16 @@ func (s *pebbleStore) stage(b *pebble.Batch, a *attempt) (opossum.Position, erro
 		return matchesIn(pebbleView{s.db}, q, after)
 	})
 	if err != nil {
-		return 0, err
+		return s.assigned, err
 	}
 	head := s.assigned
 	for i := range a.events {
 		head++
 		if err := b.Set(eventKey(head), a.records[i], nil); err != nil {
-			return 0, err
+			return s.assigned, err
 		}
 		if err := eachKey(&a.events[i], head, func(key []byte) error { return b.Set(key, nil, nil) }); err != nil {
-			return 0, err
+			return s.assigned, err
 		}
 	}
 	if s.flush {
