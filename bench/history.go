@@ -34,7 +34,7 @@ func growthJobs(s size, w ways) [][]harness.Job {
 	var jobs []harness.Job
 	for _, name := range w.stores {
 		jobs = append(jobs, harness.Job{Way: name, Growth: &harness.GrowthJob{
-			Load: harness.AppendUnique.Name, Bytes: eventBytes, Writers: fewWriters, EventsPerAppend: growthAppend,
+			Load: harness.AppendUnique.Name, Bytes: eventBytes, Writers: fewWriters, EventsPerAppend: growthAppend, Settle: true,
 			Events: s.growth, Time: s.growTime, KeepFree: s.keepFree, Window: time.Second,
 		}})
 	}
@@ -79,7 +79,7 @@ func reads(r results) page.Section {
 		}
 		c.Series = append(c.Series, series)
 	}
-	c.Title = fmt.Sprintf("opossum is the quickest in %d of %d kinds of reads; where many events are read, a file each costs", fastest, len(operations))
+	c.Title = fmt.Sprintf("opossum is the quickest in %d of %d kinds of reads", fastest, len(operations))
 	s.Blocks = append(s.Blocks, text("Before anything is measured all answers are compared with what the history must give. opossum answers from its index and then opens one file for each event of the answer."), figure("reads", c))
 	return s
 }
@@ -147,8 +147,12 @@ func growth(r results) page.Section {
 		Y: chart.Axis{Label: "events a second", Scale: chart.Log},
 	}
 	t := page.Table{Title: "At the end", Head: []string{"way", "events", "seconds", "events a second", "bytes on disk an event", "bytes written an event", "resident memory", "ended by"}}
+	left := "none"
 	for _, cell := range cells {
 		g := cell.Rounds[0].Growth
+		if g.Lag > 0 {
+			left = chart.Plain.Cell(float64(g.Lag))
+		}
 		series := r.look(cell.Job.Way)
 		var events int
 		var before time.Duration
@@ -160,13 +164,15 @@ func growth(r results) page.Section {
 		c.Series = append(c.Series, series)
 		an := func(bytes uint64) string { return chart.Bytes.Text(float64(bytes) / float64(g.Events)) }
 		t.Rows = append(t.Rows, append([]page.Cell{{Text: series.Name, Ours: series.Ours}}, page.Row(
-			chart.Plain.Cell(float64(g.Events)), fmt.Sprintf("%.0f", g.Elapsed.Seconds()), chart.Plain.Cell(g.Rate()), an(g.Disk), an(g.Life.Bytes),
+			chart.Plain.Cell(float64(g.Events)), fmt.Sprintf("%.3g", g.Elapsed.Seconds()), chart.Plain.Cell(g.Rate()), an(g.Disk), an(g.Life.Bytes),
 			chart.Bytes.Text(float64(g.Memory.Resident)), string(g.Ended))...))
 		if series.Ours {
-			c.Title = fmt.Sprintf("opossum took %s events in %.0f s, held to the pace of its event files once a million of them were waiting", chart.Plain.Cell(float64(g.Events)), g.Elapsed.Seconds())
+			c.Title = fmt.Sprintf("opossum took %s events in %s, and %s were then without a file", chart.Plain.Cell(float64(g.Events)), chart.Seconds.Text(g.Elapsed.Seconds()), chart.Plain.Cell(float64(g.Behind)))
 		}
 	}
-	s.Blocks = append(s.Blocks, figure("growth", c), page.Block{Table: &t})
+	s.Blocks = append(s.Blocks, figure("growth", c), page.Block{Table: &t},
+		note("Bytes are counted after the appends, when opossum has written its event files, or for %v at most: %s were without one then. "+
+			"If a million events wait for their files, appends are held back to the pace of the files.", job.Time, left))
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"opossum/bench/chart"
@@ -53,22 +54,39 @@ func latencies(r results) page.Section {
 	c.Note = fmt.Sprintf("%g appends a second called for by a schedule, at most %d at once; 256 bytes, condition: nothing has my tag", job.Rate, job.Writers)
 	s.Blocks = append(s.Blocks,
 		text("Appends come by a schedule that does not wait for answers, and each counts from when it was due. A store that stalls for a tenth of a second so pays for all the appends that were due meanwhile, and not "+
-			"for one only (coordinated omission). All stores get the same schedule, well below what each can do."),
+			"for one only (coordinated omission). All stores get the same schedule."),
 		figure("latency", c))
+	if late := r.late(cells); len(late) > 0 {
+		s.Blocks = append(s.Blocks, note("Too much for %s: it took longer than the schedule to answer, so its latencies are those of a queue that grows, and depend on how long it is let grow.", strings.Join(late, ", ")))
+	}
 	return s
+}
+
+// late names the ways that could not keep up with the schedule: which took a tenth longer than it.
+func (r results) late(cells []cell) (names []string) {
+	for _, c := range cells {
+		if took := c.spread(func(o harness.Outcome) float64 { return o.Load.Elapsed.Seconds() }); took.Median > 1.1*c.Job.Load.Time.Seconds() {
+			names = append(names, r.look(c.Job.Way).Name)
+		}
+	}
+	return names
 }
 
 // sustained shows a minute of appends as fast as they go, with event files being written beside them and without.
 func sustained(r results) page.Section {
-	s := page.Section{Title: "A minute at full speed"}
+	s := page.Section{}
 	cells := r.of("sustained")
 	m := measured{r, cells, writersOf, func(o harness.Outcome) float64 { return o.Load.P99.Seconds() }}
 	if len(m.xs()) == 0 {
 		return s
 	}
+	s.Title = fmt.Sprintf("%v at full speed", cells[0].Job.Load.Time)
+	if cells[0].Job.Load.Time == time.Minute {
+		s.Title = "A minute at full speed"
+	}
 	s.Blocks = append(s.Blocks, text("Event files are written in the background, from the log, and appends come first: filing falls behind while they press, and catches up when they leave it room. "+
 		"If a million events wait for their files, appends are held back to the pace of the files."))
-	t := page.Table{Title: "Latency of an append while events are filed, and with filing paused", Head: []string{"writers", "p99, filing", "p99, paused", "p99, ratio", "p50, filing", "p50, paused", "longest, filing", "longest, paused"}}
+	t := page.Table{Title: "Latency of an append while events are filed, and with filing paused", Head: []string{"writers", "p99", "paused", "ratio", "p50", "paused", "longest", "paused"}}
 	for _, x := range m.xs() {
 		filing, okA := m.cell("opossum", x)
 		paused, okB := m.cell("opossum-paused", x)
@@ -104,8 +122,8 @@ func overTime(r results, writers float64, filing, paused *harness.CellResult) ch
 	p99 := draw(func(w harness.Window, _ time.Duration) float64 { return w.P99.Seconds() })
 	lag := draw(func(w harness.Window, _ time.Duration) float64 { return float64(w.Lag) })
 	return chart.Chart{
-		Title: fmt.Sprintf("%.0f writers: %s events a second while events are filed, %s with filing paused; 99 of 100 answered within %s and %s",
-			writers, chart.Plain.Cell(filing.Rate()), chart.Plain.Cell(paused.Rate()), latency(filing.P99), latency(paused.P99)),
+		Title: fmt.Sprintf("%s: %s events a second while events are filed, %s with filing paused; 99 of 100 answered within %s and %s",
+			count(int(writers), "writer"), chart.Plain.Cell(filing.Rate()), chart.Plain.Cell(paused.Rate()), latency(filing.P99), latency(paused.P99)),
 		Note: "1 event an append, 256 bytes; each point is a second",
 		X:    chart.Axis{Label: "seconds"}, Y: chart.Axis{Label: "events a second"}, Series: rates,
 		Below: &chart.Chart{Y: chart.Axis{Label: "p99 of an append", Unit: chart.Seconds, Scale: chart.Log}, Series: p99,

@@ -3,7 +3,8 @@
 //	go run ./bench            everything, side by side: some 40 minutes
 //	go run ./bench --quick    does it work here? Under three minutes
 //
-// It writes a directory: results.json with every round, index.html to be opened, report.md with its pictures. README.md says what is measured, how,
+// It writes a directory: results.json with every round, index.html to be opened, report.md with its pictures; also when it is interrupted, with what
+// was measured until then. README.md says what is measured, how,
 // and what not to conclude.
 package main
 
@@ -87,14 +88,19 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var r results
 	if s.from != "" {
-		r, err = loadResults(s.from)
-	} else {
-		r, err = s.measure(ctx, progress)
+		r, err := loadResults(s.from)
+		if err != nil {
+			return err
+		}
+		return write(r, s.out, out)
 	}
-	if err != nil {
+	if err := os.MkdirAll(s.out, 0o755); err != nil { // found out now, and not when all is measured
 		return err
 	}
-	return write(r, s.out, out)
+	r, err := s.measure(ctx, progress)
+	if len(r.Cells) > 0 {
+		err = errors.Join(err, write(r, s.out, out))
+	}
+	return err
 }

@@ -195,6 +195,9 @@ func TestGroupsTakeTurns(t *testing.T) {
 	jobs := load([]string{"bare-log", "opossum", "absent"}, size{time: 250 * time.Millisecond}, with{writers: 2})
 	require.NoError(t, l.group(t.Context(), experiment{name: "writers"}, jobs))
 	require.Len(t, l.results.Cells, 3)
+	left, err := os.ReadDir(l.dir)
+	require.NoError(t, err)
+	require.Empty(t, left, "what jobs leave behind is removed")
 	require.Len(t, l.results.of("writers"), 2, "what has failed is not measured")
 	require.Contains(t, l.results.Cells[2].Failed, "no such program")
 	for _, c := range l.results.of("writers") {
@@ -216,6 +219,34 @@ func TestGroupsTakeTurns(t *testing.T) {
 	require.ErrorIs(t, l.group(ctx, experiment{name: "writers"}, jobs), context.Canceled)
 }
 
+func TestWhoCannotKeepUpIsNamed(t *testing.T) {
+	r := results{Ways: someWays}
+	for name, took := range map[string]time.Duration{"opossum": 1001 * time.Millisecond, "pebble": 2 * time.Second} {
+		load := harness.LoadJob{Rate: 100, Time: time.Second}
+		r.Cells = append(r.Cells, cell{Job: harness.Job{Way: name, Load: &load}, Rounds: []harness.Outcome{{Load: &harness.CellResult{Result: harness.Result{Elapsed: took}}}}})
+	}
+	require.Equal(t, []string{"Pebble"}, r.late(r.Cells))
+}
+
+func TestInterruptedRunsKeepWhatTheyHave(t *testing.T) {
+	dir := t.TempDir()
+	r := invented(quick)
+	r.Cells, r.Broken = r.Cells[:20], "interrupted"
+	require.NoError(t, write(r, dir, io.Discard))
+	again, err := loadResults(filepath.Join(dir, "results.json"))
+	require.NoError(t, err)
+	require.Len(t, again.Cells, 20)
+	text, err := os.ReadFile(filepath.Join(dir, "report.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "broken off: interrupted")
+	for n := range len(invented(quick).Cells) { // wherever it is
+		part := invented(quick)
+		part.Cells = part.Cells[:n]
+		_, err := part.document().Markdown("pictures")
+		require.NoError(t, err, n)
+	}
+}
+
 func TestWhoLeadsIsSaid(t *testing.T) {
 	rates := func(ours, theirs int) results {
 		r := results{Ways: someWays}
@@ -232,8 +263,15 @@ func TestWhoLeadsIsSaid(t *testing.T) {
 		return measured{r, r.of("conditional"), writersOf, eventRate}.standing("appends")
 	}
 	require.Equal(t, "opossum leads in appends at every number of writers: 2.0 to 3.0 times the best rival", standing(rates(2000, 1000)))
-	require.Equal(t, "Writers with which opossum leads in appends: 16; with which not: 1 (Pebble, 0.50)", standing(rates(500, 1000)))
-	require.Equal(t, "opossum does not lead in appends: 1 (Pebble, 0.01), 16 (Pebble, 0.11)", standing(rates(100, 10000)))
+	require.Equal(t, "Appends by writers: opossum leads with 16; trails with 1 (Pebble, 0.50)", standing(rates(500, 1000)))
+	require.Equal(t, "Appends by writers: opossum trails with 1 (Pebble, 0.01), 16 (Pebble, 0.11)", standing(rates(100, 10000)))
+	require.Equal(t, "Appends by writers: opossum leads with 16; is level with a rival with 1 (Pebble, 1.00)", standing(rates(1000, 1000)))
+	disagree := rates(2000, 1000) // in a second round, where opossum is slower
+	for i, c := range disagree.Cells {
+		disagree.Cells[i].Rounds = append(c.Rounds, rates(500, 2500).Cells[i].Rounds...)
+	}
+	require.Equal(t, "Appends by writers: opossum is level with a rival with 1 (Pebble, 1.10), 16 (Pebble, 1.80)", standing(disagree))
+	require.Contains(t, rates(1000, 9000).headline(), "opossum makes 2,000 conditional appends of tagged events a second durable; the best of the others, Pebble, 9,000.")
 	require.Equal(t, "less here", judge(1, 5, 10))
 	require.Equal(t, "reproduced", judge(10.5, 5, 10))
 	require.Equal(t, "more here", judge(12, 5, 10))

@@ -26,9 +26,7 @@ type lab struct {
 	results  results
 }
 
-// jobAtMost is when a job is given up: no store may keep the others from being measured.
-const jobAtMost = 10 * time.Minute
-
+// measure returns, with an error, what was measured before.
 func (s settings) measure(ctx context.Context, progress io.Writer) (r results, err error) {
 	l := &lab{dir: s.dir, size: full, progress: progress, began: time.Now(), programs: map[string]string{}}
 	if s.quick {
@@ -56,12 +54,14 @@ func (s settings) measure(ctx context.Context, progress io.Writer) (r results, e
 			continue
 		}
 		for _, group := range e.groups(l.size, w) {
-			if err := l.group(ctx, e, group); err != nil {
-				return r, err
+			err := l.group(ctx, e, group)
+			l.results.Took = time.Since(l.began)
+			if err != nil {
+				l.results.Broken = err.Error()
+				return l.results, err
 			}
 		}
 	}
-	l.results.Took = time.Since(l.began)
 	return l.results, nil
 }
 
@@ -100,14 +100,20 @@ func (l *lab) group(ctx context.Context, e experiment, jobs []harness.Job) error
 	return nil
 }
 
-func (l *lab) job(ctx context.Context, j harness.Job) (harness.Outcome, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, jobAtMost, fmt.Errorf("given up after %v", jobAtMost))
+// job makes a job in a directory of its own, so that nothing is left of a process that did not end well.
+func (l *lab) job(ctx context.Context, j harness.Job) (outcome harness.Outcome, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.size.jobAtMost, fmt.Errorf("given up after %v", l.size.jobAtMost))
 	defer cancel()
-	if j.Fill != nil { // what is of interest is the open after it
-		opened, err := harness.OpenAfter(ctx, l.programs[j.Way], l.dir, j.Way, *j.Fill)
-		return harness.Outcome{Open: &opened}, err
-	}
-	return j.Run(ctx, l.programs[j.Way], l.dir)
+	err = harness.InDir(l.dir, func(dir string) (err error) {
+		if j.Fill != nil { // what is of interest is the open after it
+			opened, err := harness.OpenAfter(ctx, l.programs[j.Way], dir, j.Way, *j.Fill)
+			outcome.Open = &opened
+			return err
+		}
+		outcome, err = j.Run(ctx, l.programs[j.Way], dir)
+		return err
+	})
+	return outcome, err
 }
 
 // peersModule is where the rivals are: a module of its own, so that nothing of theirs reaches whoever embeds opossum.

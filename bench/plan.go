@@ -27,6 +27,7 @@ type size struct {
 	growth    int           // events
 	growTime  time.Duration // at most
 	keepFree  uint64        // bytes of the disk that growth leaves alone
+	jobAtMost time.Duration // after which a job is given up: no store may keep the others from being measured
 }
 
 var (
@@ -35,12 +36,14 @@ var (
 		writers: []int{1, 4, 16, 64, 256, 1024}, batches: []int{1, 10, 100, 1000}, bytes: []int{100, 256, 1 << 10, 16 << 10}, some: []int{1, 16, 64}, claims: []int{100, 1000},
 		prefill: 20_000, history: 100_000, readTime: 300 * time.Millisecond, opened: 100_000,
 		rate: 1_000, scheduled: 6 * time.Second, sustained: time.Minute, growth: 3_000_000, growTime: 45 * time.Second, keepFree: 20 << 30,
+		jobAtMost: 10 * time.Minute,
 	}
 	quick = size{
 		rounds: 1, time: 150 * time.Millisecond,
 		writers: []int{1, 64}, batches: []int{1, 100}, bytes: []int{256, 16 << 10}, some: []int{64}, claims: []int{100},
 		prefill: 2_000, history: 2_000, readTime: 20 * time.Millisecond, opened: 2_000,
 		rate: 500, scheduled: time.Second, sustained: 3 * time.Second, growth: 100_000, growTime: 3 * time.Second, keepFree: 1 << 30,
+		jobAtMost: time.Minute,
 	}
 )
 

@@ -92,6 +92,9 @@ func (r results) facts() []page.Fact {
 	if r.Quick {
 		size = "quick: one short round, which shows that it works and nothing about speed"
 	}
+	if r.Broken != "" {
+		size += "; broken off: " + r.Broken
+	}
 	return []page.Fact{
 		{Name: "Size", Value: size},
 		{Name: "File system", Value: fmt.Sprintf("%s on %s", e.FileSystem, e.Device)},

@@ -17,6 +17,7 @@ type results struct {
 	Began       time.Time           `json:"began"`
 	Took        time.Duration       `json:"took_ns"`
 	Quick       bool                `json:"quick"`
+	Broken      string              `json:"broken,omitempty"` // why not all was measured
 	Ways        []harness.Way       `json:"ways"`
 	Cells       []cell              `json:"cells"`
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -16,7 +18,8 @@ func rivals(r results) page.Section {
 	conditional := measured{r, r.of("conditional"), writersOf, eventRate}
 	if len(conditional.cells) > 0 {
 		s.Blocks = append(s.Blocks, text("The work of an event store: append an event with a type and three tags, if no event has the tag that only this one has; durable, atomic, found "+
-			"again by tag and type. Each rival keeps events and a tag index in its own terms, set up as its documentation says is best for this, with group commit wherever it can be had."))
+			"again by tag and type. Each rival keeps events and a tag index in its own terms, set up as its documentation says is best for this, with group commit wherever it can be had. What a store leaves for later is not in a cell of "+
+			"a second or less: opossum's event files, the compactions of Pebble and Badger. It is in what follows under Growth."))
 		s.Blocks = append(s.Blocks, conditional.lines("conditional", conditional.standing("conditional appends"),
 			"1 event an append, 256 bytes of data, 3 tags, condition: nothing has my tag", writersAxis, rateAxis)...)
 	}
@@ -41,35 +44,43 @@ func rivals(r results) page.Section {
 	return s
 }
 
-// standing says in which of the measured numbers of writers opossum leads, and by how much.
+// standing says with which numbers of writers opossum leads, and by how much. To lead or to trail is to do so in every round.
 func (m measured) standing(what string) string {
-	var ahead, behind []string // numbers of writers; behind whom, and opossum's share of that one's rate
-	least, most := 0.0, 0.0
+	var ahead, level, behind []string // numbers of writers; beside whom, and opossum's share of that one's rate
+	least, most := math.Inf(1), 0.0
 	for _, x := range m.xs() {
 		name, _ := m.best(x)
 		ratio, ok := m.ratio("opossum", name, x)
 		if !ok {
 			continue
 		}
-		if ratio.Median >= 1 {
+		beside := fmt.Sprintf("%s (%s, %.2f)", chart.Plain.Cell(x), m.r.look(name).Name, ratio.Median)
+		switch {
+		case ratio.Min > 1:
 			ahead = append(ahead, chart.Plain.Cell(x))
-		} else {
-			behind = append(behind, fmt.Sprintf("%s (%s, %.2f)", chart.Plain.Cell(x), m.r.look(name).Name, ratio.Median))
+		case ratio.Max < 1:
+			behind = append(behind, beside)
+		default:
+			level = append(level, beside)
 		}
-		if least == 0 || ratio.Median < least {
-			least = ratio.Median
-		}
-		most = max(most, ratio.Median)
+		least, most = min(least, ratio.Median), max(most, ratio.Median)
 	}
 	switch {
-	case len(ahead)+len(behind) == 0:
+	case len(ahead)+len(level)+len(behind) == 0:
 		return "Only opossum was measured"
-	case len(behind) == 0:
+	case len(level)+len(behind) == 0:
 		return fmt.Sprintf("opossum leads in %s at every number of writers: %.1f to %.1f times the best rival", what, least, most)
-	case len(ahead) == 0:
-		return fmt.Sprintf("opossum does not lead in %s: %s", what, strings.Join(behind, ", "))
 	}
-	return fmt.Sprintf("Writers with which opossum leads in %s: %s; with which not: %s", what, strings.Join(ahead, ", "), strings.Join(behind, ", "))
+	var parts []string
+	for _, part := range []struct {
+		verdict string
+		writers []string
+	}{{"leads with", ahead}, {"is level with a rival with", level}, {"trails with", behind}} {
+		if len(part.writers) > 0 {
+			parts = append(parts, part.verdict+" "+strings.Join(part.writers, ", "))
+		}
+	}
+	return fmt.Sprintf("%s by writers: opossum %s", strings.ToUpper(what[:1])+what[1:], strings.Join(parts, "; "))
 }
 
 func (m measured) standingBatches() []page.Block {
@@ -79,8 +90,10 @@ func (m measured) standingBatches() []page.Block {
 	}
 	last := xs[len(xs)-1]
 	ours, _ := m.at("opossum", last)
-	name, best := m.best(last)
-	title := fmt.Sprintf("%.0f events an append: opossum %s a second, %s %s", last, rate(ours), m.r.look(name).Name, rate(best))
+	title := fmt.Sprintf("%s an append: opossum %s a second", count(int(last), "event"), rate(ours))
+	if name, best := m.best(last); name != "" {
+		title += fmt.Sprintf(", %s %s", m.r.look(name).Name, rate(best))
+	}
 	return m.lines("conditional-batches", title, fmt.Sprintf("%d writers, a condition an append", fewWriters), batchAxis, rateAxis)
 }
 
@@ -139,7 +152,7 @@ func (m measured) podium(what string) string {
 		return ""
 	}
 	median := func(name string) float64 { s, _ := m.at(name, 0); return s.Median }
-	slices.SortFunc(names, func(a, b string) int { return int(median(b) - median(a)) })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(median(b), median(a)) })
 	first := names[0]
 	text := fmt.Sprintf("%s: %s %s", m.r.look(first).Name, chart.Plain.Cell(median(first)), what)
 	switch {

@@ -19,7 +19,7 @@ func sequential(r results) page.Section {
 		s.Blocks = append(s.Blocks, text("A file per event pays for a new name, a new inode and a sync of its own each time, all over the disk. A log writes where it stopped and lets "+
 			"all who wait share one sync. The files stay readable either way: opossum writes them in the background, from the log."))
 		s.Blocks = append(s.Blocks, writers.lines("writers",
-			fmt.Sprintf("With %.0f writers opossum acknowledges %s durable events a second, %s what a file per event does", last, rate(ours), times(ratio.Median)),
+			fmt.Sprintf("With %s opossum acknowledges %s durable events a second, %s what a file per event with its index does", count(int(last), "writer"), rate(ours), times(ratio.Median)),
 			"1 event an append, 256 bytes of data, 3 tags, each append durable when it is answered", writersAxis, rateAxis)...)
 	}
 	batches := r.of("batches")
@@ -37,7 +37,7 @@ func sequential(r results) page.Section {
 			name, who = "batches-shared", fmt.Sprintf("%d writers", writers)
 		}
 		s.Blocks = append(s.Blocks, m.lines(name,
-			fmt.Sprintf("%s with %.0f events an append: %s events a second, %s those of single events", who, last, rate(ours), times(ours.Median/first.Median)),
+			fmt.Sprintf("%s with %s an append: %s events a second with opossum, %s those of single events", who, count(int(last), "event"), rate(ours), times(ours.Median/first.Median)),
 			fmt.Sprintf("%s, 256 bytes an event; an append is durable as a whole", count(writers, "writer")), batchAxis, rateAxis)...)
 	}
 	bytes := measured{r, r.of("bytes"), bytesOf, eventRate}
@@ -91,8 +91,8 @@ func (r results) headline() string {
 	if !ok || name == "" {
 		return ""
 	}
-	return fmt.Sprintf("With %.0f writers, opossum makes %s conditional appends of tagged events a second durable; the next best, %s, %s.",
-		last, rate(ours), r.look(name).Name, rate(best))
+	return fmt.Sprintf("With %s, opossum makes %s conditional appends of tagged events a second durable; the best of the others, %s, %s.",
+		count(int(last), "writer"), rate(ours), r.look(name).Name, rate(best))
 }
 
 func count(n int, what string) string {

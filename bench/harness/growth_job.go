@@ -26,7 +26,8 @@ type GrowthResult struct {
 	Result
 	Ended      Ended       `json:"ended"`
 	Milestones []Milestone `json:"milestones,omitempty"`
-	Lag        uint64      `json:"lag,omitempty"` // when it was closed: as in Window
+	Behind     uint64      `json:"behind,omitempty"` // when the last append was answered: as Lag in Window
+	Lag        uint64      `json:"lag,omitempty"`    // the same when it was closed
 	Disk       uint64      `json:"disk_bytes"`    // that its files and directories occupy, closed
 	Life       Device      `json:"life"`          // as in CellResult: also what was written back after it was closed; zero on no single device
 	Memory     Footprint   `json:"memory"`        // before it was closed
@@ -124,7 +125,7 @@ func (j GrowthJob) run(ctx, spacious context.Context, t Target, load Load) (*Gro
 	if err = errors.Join(err, context.Cause(ctx)); err != nil {
 		return nil, err
 	}
-	result := &GrowthResult{Result: run, Ended: EndedTime, Milestones: milestones(run.Windows, growthMilestones)}
+	result := &GrowthResult{Result: run, Ended: EndedTime, Milestones: milestones(run.Windows, growthMilestones), Behind: lag(t)}
 	switch {
 	case run.Events >= j.Events:
 		result.Ended = EndedEvents

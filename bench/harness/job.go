@@ -189,9 +189,19 @@ func (j Job) Run(ctx context.Context, path, root string) (outcome Outcome, err e
 	c.WaitDelay = 30 * time.Second
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Run(); err != nil && !(j.dies() && killed(err) && ctx.Err() == nil) {
-		return outcome, fmt.Errorf("%s: %w: %s", text, errors.Join(err, context.Cause(ctx)), bytes.TrimSpace(errs.Bytes()))
+		return outcome, fmt.Errorf("%s: %w: %s", text, errors.Join(err, context.Cause(ctx)), said(errs.Bytes()))
 	}
 	return outcome, json.Unmarshal(out.Bytes(), &outcome)
+}
+
+// said is the beginning of what a process said of its end: the rest of a panic are goroutines.
+func said(text []byte) []byte {
+	const most = 500
+	text = bytes.TrimSpace(text)
+	if len(text) <= most {
+		return text
+	}
+	return append(bytes.ToValidUTF8(text[:most:most], nil), "..."...)
 }
 
 // WaysOf asks the program at path for its ways. They cannot be opened here.
