@@ -49,7 +49,7 @@ func sequential(r results) page.Section {
 	}
 	if t, ok := flushTable(r); ok {
 		s.Blocks = append(s.Blocks, page.Block{Table: &t},
-			note("Without flush nothing is durable when it is acknowledged: what a sync costs, and not an offer. What opossum's flush strategies promise stands in docs/flush.md."))
+			note("Without flush nothing is durable when it is acknowledged: what a sync costs, and not an offer. opossum then writes an event's file only after its log happens to be synced, at the latest when it goes on in a new file. What opossum's flush strategies promise stands in docs/flush.md."))
 	}
 	return s
 }
@@ -58,7 +58,7 @@ func sequential(r results) page.Section {
 func flushTable(r results) (t page.Table, ok bool) {
 	off := measured{r, r.of("unflushed"), writersOf, eventRate}
 	on := measured{r, r.of("writers"), writersOf, eventRate}
-	t = page.Table{Title: "Events a second without any sync, and how much slower each way is with it", Head: []string{"way"}}
+	t = page.Table{Title: "Events a second without a sync for each append, and how much slower each way is with it", Head: []string{"way"}}
 	for _, x := range off.xs() {
 		t.Head = append(t.Head, count(int(x), "writer")+", no flush", "flush costs")
 	}

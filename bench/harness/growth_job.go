@@ -28,9 +28,9 @@ type GrowthResult struct {
 	Milestones []Milestone `json:"milestones,omitempty"`
 	Behind     uint64      `json:"behind,omitempty"` // when the last append was answered: as Lag in Window
 	Lag        uint64      `json:"lag,omitempty"`    // the same when it was closed
-	Disk       uint64      `json:"disk_bytes"`    // that its files and directories occupy, closed
-	Life       Device      `json:"life"`          // as in CellResult: also what was written back after it was closed; zero on no single device
-	Memory     Footprint   `json:"memory"`        // before it was closed
+	Disk       uint64      `json:"disk_bytes"`       // that its files and directories occupy, closed
+	Life       Device      `json:"life"`             // as in CellResult: also what was written back after it was closed; zero on no single device
+	Memory     Footprint   `json:"memory"`           // before it was closed
 }
 
 // Ended is the bound that ended a growth.
