@@ -195,9 +195,6 @@ func TestGroupsTakeTurns(t *testing.T) {
 	jobs := load([]string{"bare-log", "opossum", "absent"}, size{time: 250 * time.Millisecond}, with{writers: 2})
 	require.NoError(t, l.group(t.Context(), experiment{name: "writers"}, jobs))
 	require.Len(t, l.results.Cells, 3)
-	left, err := os.ReadDir(l.dir)
-	require.NoError(t, err)
-	require.Empty(t, left, "what jobs leave behind is removed")
 	require.Len(t, l.results.of("writers"), 2, "what has failed is not measured")
 	require.Contains(t, l.results.Cells[2].Failed, "no such program")
 	for _, c := range l.results.of("writers") {
@@ -217,6 +214,33 @@ func TestGroupsTakeTurns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, l.group(ctx, experiment{name: "writers"}, jobs), context.Canceled)
+}
+
+// script makes a program of its own.
+func script(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "program")
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755))
+	return path
+}
+
+func TestNoJobSpoilsTheOthers(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		t.Skip("no shell")
+	}
+	l := &lab{dir: t.TempDir(), size: quick, programs: map[string]string{
+		"untidy": script(t, `echo left > "$2/file"; yes goroutine | head -c 100000 >&2; exit 2`),
+		"stuck":  script(t, `exec sleep 60`),
+	}}
+	l.size.jobAtMost = time.Second
+	job := func(way string) harness.Job { return load([]string{way}, l.size, with{})[0] }
+	_, err := l.job(t.Context(), job("untidy"))
+	require.ErrorContains(t, err, "goroutine")
+	require.Less(t, len(err.Error()), 1500)
+	left, err := os.ReadDir(l.dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	_, err = l.job(t.Context(), job("stuck"))
+	require.ErrorContains(t, err, "given up after 1s")
 }
 
 func TestWhoCannotKeepUpIsNamed(t *testing.T) {
