@@ -35,7 +35,7 @@ func growthJobs(s size, w ways) [][]harness.Job {
 	for _, name := range w.stores {
 		jobs = append(jobs, harness.Job{Way: name, Growth: &harness.GrowthJob{
 			Load: harness.AppendUnique.Name, Bytes: eventBytes, Writers: fewWriters, EventsPerAppend: growthAppend, Settle: true,
-			Events: s.growth, Time: s.growTime, KeepFree: s.keepFree, Window: time.Second,
+			Events: s.growth, Time: s.growTime, KeepFree: s.keepFree, Window: min(time.Second, s.growTime/30),
 		}})
 	}
 	return [][]harness.Job{jobs}
@@ -141,8 +141,8 @@ func growth(r results) page.Section {
 	}
 	job := cells[0].Job.Growth
 	c := chart.Chart{
-		Note: fmt.Sprintf("%d writers, %d events an append under a condition, event files written meanwhile; each point is a second, each line ends after %v or %s events",
-			job.Writers, job.EventsPerAppend, job.Time, chart.Plain.Text(float64(job.Events))),
+		Note: fmt.Sprintf("%d writers, %d events an append under a condition, event files written meanwhile; each point is %v long, each line ends after %v or %s events",
+			job.Writers, job.EventsPerAppend, job.Window, job.Time, chart.Plain.Text(float64(job.Events))),
 		X: chart.Axis{Label: "events in the store"},
 		Y: chart.Axis{Label: "events a second", Scale: chart.Log},
 	}

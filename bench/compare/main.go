@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+
+	"opossum/bench/harness"
 )
 
 // benchstat is pinned, so that the same results give the same tables.
@@ -74,6 +76,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 		return fmt.Errorf("the directory to measure in must be new: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+	if _, err := harness.Inspect(data); err != nil { // reads may be compared there all the same
+		fmt.Fprintln(progress, "compare: no figure of a sync means anything here:", err)
+	}
 
 	before := side{s.ref, filepath.Join(work, "source"), filepath.Join(work, "before.test"), filepath.Join(work, "before.txt")}
 	after := side{"the files as they are", ".", filepath.Join(work, "after.test"), filepath.Join(work, "after.txt")}
