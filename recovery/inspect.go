@@ -161,14 +161,14 @@ func (s *State) inspectNew(files *eventfile.Store) error {
 	return nil
 }
 
-// unborn reports whether b is a generation as creation makes it: whole, and the log begins with it and has no event.
+// unborn reports whether b is a generation as creation makes it: whole, without room, and the log begins with it and has no event.
 func unborn(b []byte, gen uint64) bool {
 	id, err := wal.IdentityOf(b, gen)
 	if err != nil {
 		return false
 	}
 	g := wal.Scan(b, id, gen)
-	return g.Stop == nil && g.Next() <= 1
+	return g.Stop == nil && g.Room == 0 && g.Next() <= 1
 }
 
 // CheckNames returns an error that Is ErrNotStore if a directory with these entries has no ledger and holds a name that is not

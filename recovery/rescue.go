@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -129,7 +130,7 @@ func (s *survey) rescueRecords(ctx context.Context, path string, upto dcb.Positi
 		found[i].Body = nil
 	}
 	s.found = append(s.found, found...)
-	if n := len(found); n > 0 && found[n-1].End == int64(len(b)) {
+	if n := len(found); n > 0 && len(bytes.TrimLeft(b[found[n-1].End:], "\x00")) == 0 { // behind it is room, at most
 		s.ends[found[n-1].Gen] = found[n-1].Kind
 	}
 	for f := range codec.Salvage(b, s.log.id.Seed(), 1, min(upto, s.bound)) {
