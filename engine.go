@@ -156,7 +156,7 @@ func (e *Engine) open(h hooks) (err error) {
 	}
 	e.index = loaded.Index
 	undo = append(undo, func() error { e.index.Close(); return nil })
-	h.wal.Logger, h.wal.Spare = e.logger, func() (uint64, error) { return e.seq.Spare() }
+	h.wal.Logger, h.wal.Spare = e.logger, func() (uint64, error) { return e.spare(h) }
 	if e.log, err = wal.Open(filepath.Join(e.dir, recovery.WALDir), id, opened.Live, opened.Tail, opened.TailNo, h.wal); err != nil {
 		return err
 	}
@@ -224,12 +224,25 @@ func (e *Engine) storageClass() StorageClass {
 	return m.Class
 }
 
+// spare returns the bytes of free space that nobody lays claim to. Without a floor that is all there is: appends may take the last of it, but not
+// what the log can do without.
+func (e *Engine) spare(h hooks) (uint64, error) {
+	if e.opts.MinFreeBytes < 0 {
+		return e.freeSpace(h)
+	}
+	return e.seq.Spare()
+}
+
+func (e *Engine) freeSpace(h hooks) (uint64, error) {
+	if h.free != nil {
+		return h.free()
+	}
+	return freeBytes(e.dir)
+}
+
 // start sets the parts in motion. From here on nothing fails.
 func (e *Engine) start(seed uint64, places *index.Places, backlog uint64, h hooks) {
-	free := h.free
-	if free == nil {
-		free = func() (uint64, error) { return freeBytes(e.dir) }
-	}
+	free := func() (uint64, error) { return e.freeSpace(h) }
 	if e.opts.MinFreeBytes < 0 {
 		free = func() (uint64, error) { return 1 << 62, nil }
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"opossum/internal/codec"
 	"opossum/ledger"
+	"opossum/wal"
 )
 
 func TestAFailedWriteOrSyncPoisonsTheEngineAndReopeningRecovers(t *testing.T) {
@@ -310,6 +312,21 @@ func TestWithoutAFloorNothingIsRefused(t *testing.T) {
 	e := openStore(t, t.TempDir(), &Options{MinFreeBytes: -1}, hooks{free: func() (uint64, error) { return 0, nil }})
 	for range 3 {
 		appendOK(t, e, nil, event("T"))
+	}
+}
+
+// Appends may take the last of the disk then. What the log writes beforehand, and can do without, may not.
+func TestWithoutAFloorTheLogWritesNothingBeforehandOnASmallDisk(t *testing.T) {
+	for free, want := range map[uint64]bool{2*wal.DefaultRotateBytes - 4096: false, 1 << 40: true} {
+		e := openStore(t, t.TempDir(), &Options{MinFreeBytes: -1}, hooks{free: func() (uint64, error) { return free, nil }})
+		for e.log.Witness().Gen < 2 && (want || e.log.Witness().End < 6<<20) {
+			appendOK(t, e, nil, Event{Type: "Filler", Data: make([]byte, 64<<10)})
+		}
+		at := e.log.Witness()
+		info, err := os.Stat(e.log.Path(wal.Place{Gen: at.Gen}))
+		require.NoError(t, err)
+		require.Equal(t, want, info.Size() > at.End, "%d bytes free", free)
+		require.NoError(t, e.Close())
 	}
 }
 

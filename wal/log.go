@@ -337,21 +337,22 @@ func (l *Log) prewrite(w *frameWriter) error {
 	if l.opt.RotateBytes < leastPrewritten {
 		return nil
 	}
-	spare, err := l.opt.Spare()
-	l.cramped.Store(err != nil || spare < uint64(l.opt.RotateBytes))
-	if l.cramped.Load() { // whoever takes the last of it would fail the appends
-		return nil
-	}
 	zeros := make([]byte, prewritePiece)
 	for off := w.end; off < l.opt.RotateBytes; {
+		// As much again must stay: whoever takes the last of it fails the appends. Others on the same disk take of it meanwhile.
+		spare, err := l.opt.Spare()
+		l.cramped.Store(err != nil || spare < uint64(2*l.opt.RotateBytes-off))
+		if l.cramped.Load() {
+			return giveBack(w)
+		}
 		n := min(prewritePiece-off%prewritePiece, l.opt.RotateBytes-off)
-		err := step.WriteAt(w.file, zeros[:n], off)
+		err = step.WriteAt(w.file, zeros[:n], off)
 		if err == nil {
 			err = step.Datasync(w.file)
 		}
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 			l.cramped.Store(true)
-			return step.Truncate(w.file, w.end)
+			return giveBack(w)
 		}
 		if err != nil {
 			return err
@@ -361,6 +362,9 @@ func (l *Log) prewrite(w *frameWriter) error {
 	w.prewritten = l.opt.RotateBytes
 	return nil
 }
+
+// giveBack cuts off what was written beforehand. Should a power cut undo that, it is room all the same.
+func giveBack(w *frameWriter) error { return step.Truncate(w.file, w.end) }
 
 // rotate goes on in the generation built beforehand. Only its link frame is written; it becomes durable with the group
 // that follows.

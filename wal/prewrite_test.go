@@ -100,7 +100,7 @@ func TestFinishReportsWhyItCannotCut(t *testing.T) {
 
 // Where space is scarce the log grows as it is written to, and is not left early for a successor that is no better.
 func TestNothingIsWrittenBeforehandWhereSpaceIsScarce(t *testing.T) {
-	spare, failing := uint64(leastPrewritten-1), error(nil)
+	spare, failing := uint64(3*leastPrewritten/2), error(nil) // what is written, and not as much again
 	l, dir := create(t, Options{RotateBytes: leastPrewritten, Spare: func() (uint64, error) { return spare, failing }})
 	fill(t, l, 2)
 	put(t, l, 3)
@@ -108,13 +108,30 @@ func TestNothingIsWrittenBeforehandWhereSpaceIsScarce(t *testing.T) {
 	require.EqualValues(t, leastPrewritten/2, l.prepareAt)
 	fill(t, l, 3)
 	require.Greater(t, size(t, dir, 2), int64(leastPrewritten-(9<<10)))
-	spare, failing = leastPrewritten, os.ErrPermission
+	spare, failing = 2*leastPrewritten, os.ErrPermission
 	fill(t, l, 4)
 	put(t, l, 3)
 	require.Equal(t, l.Witness().End, size(t, dir, 4), "who cannot be told takes nothing")
 	failing = nil
 	fill(t, l, 5)
 	require.EqualValues(t, leastPrewritten, size(t, dir, 5), "there is space again")
+	requireChain(t, generations(t, dir))
+}
+
+// Others may take the space that was there when writing beforehand began.
+func TestWhatWasWrittenBeforehandIsGivenBackWhenSpaceBecomesScarce(t *testing.T) {
+	asked := 0
+	l, dir := create(t, Options{RotateBytes: leastPrewritten, Spare: func() (uint64, error) {
+		asked++
+		return uint64(2*leastPrewritten - (asked-1)*prewritePiece - asked/3), nil // the third time a byte is missing
+	}})
+	l.prepare()
+	l.background.Wait()
+	require.Equal(t, 3, asked)
+	require.True(t, l.cramped.Load())
+	require.EqualValues(t, 1+FrameHeaderBytes+headerBodyBytes, size(t, dir, 2))
+	fill(t, l, 2)
+	require.Equal(t, l.Witness().End, size(t, dir, 2))
 	requireChain(t, generations(t, dir))
 }
 
