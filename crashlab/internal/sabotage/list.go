@@ -366,11 +366,15 @@ var All = []Sabotage{
 			},
 			{
 				File: "recovery/apply.go",
-				Old:  `		o.Report.CutBytes += c.Bytes`,
-				New: `		if err := os.Truncate(wal.GenerationPath(filepath.Join(dir, WALDir), c.Gen), c.Offset); err != nil {
-			return err
+				Old: `	switch p.Outcome {
+	case Created:`,
+				New: `	if p.Outcome == Clean { // room goes as well
+		if err := os.Truncate(wal.GenerationPath(walDir, p.Tail.Gen), p.Tail.End); err != nil {
+			return o, err
 		}
-		o.Report.CutBytes += c.Bytes`,
+	}
+	switch p.Outcome {
+	case Created:`,
 			},
 		},
 		By: []string{"cutpoints/ext4/recovery"},
