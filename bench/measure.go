@@ -28,7 +28,7 @@ type lab struct {
 
 // measure returns, with an error, what was measured before.
 func (s settings) measure(ctx context.Context, progress io.Writer) (r results, err error) {
-	l := &lab{dir: s.dir, size: full, progress: progress, began: time.Now(), programs: map[string]string{}}
+	l := &lab{size: full, progress: progress, began: time.Now(), programs: map[string]string{}}
 	if s.quick {
 		l.size = quick
 	}
@@ -39,6 +39,10 @@ func (s settings) measure(ctx context.Context, progress io.Writer) (r results, e
 	if errors.Is(statErr, fs.ErrNotExist) {
 		defer func() { err = errors.Join(err, os.Remove(s.dir)) }()
 	}
+	if l.dir, err = os.MkdirTemp(s.dir, "run-"); err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(l.dir)) }()
 	environment, err := harness.Inspect(s.dir)
 	if err != nil && !(s.withMemory && errors.Is(err, harness.ErrNoDisk)) {
 		return r, err
@@ -100,20 +104,15 @@ func (l *lab) group(ctx context.Context, e experiment, jobs []harness.Job) error
 	return nil
 }
 
-// job makes a job in a directory of its own, so that nothing is left of a process that did not end well.
-func (l *lab) job(ctx context.Context, j harness.Job) (outcome harness.Outcome, err error) {
+// job has a job made, for so long at most: no store may keep the others from being measured.
+func (l *lab) job(ctx context.Context, j harness.Job) (harness.Outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.size.jobAtMost, fmt.Errorf("given up after %v", l.size.jobAtMost))
 	defer cancel()
-	err = harness.InDir(l.dir, func(dir string) (err error) {
-		if j.Fill != nil { // what is of interest is the open after it
-			opened, err := harness.OpenAfter(ctx, l.programs[j.Way], dir, j.Way, *j.Fill)
-			outcome.Open = &opened
-			return err
-		}
-		outcome, err = j.Run(ctx, l.programs[j.Way], dir)
-		return err
-	})
-	return outcome, err
+	if j.Fill != nil { // what is of interest is the open after it
+		opened, err := harness.OpenAfter(ctx, l.programs[j.Way], l.dir, j.Way, *j.Fill)
+		return harness.Outcome{Open: &opened}, err
+	}
+	return j.Run(ctx, l.programs[j.Way], l.dir)
 }
 
 // peersModule is where the rivals are: a module of its own, so that nothing of theirs reaches whoever embeds opossum.

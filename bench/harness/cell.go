@@ -20,6 +20,7 @@ type Cell struct {
 	Prefill         int           // events appended before that, 1,000 at a time
 	Rate            float64       // as in Limit
 	Window          time.Duration // as in Limit
+	Keep            bool          // leave what was made to whoever gave the directory
 	Settle          bool          // wait in the end until all work in the background is done, so that what the device was given is complete
 }
 
@@ -34,9 +35,13 @@ type CellResult struct {
 	Run Device `json:"run"`
 }
 
-// Measure runs the cell on an empty directory of its own under root, which it removes.
+// Measure runs the cell on an empty directory of its own under root, which it removes unless it is to keep it.
 func (c Cell) Measure(ctx context.Context, root string) (result CellResult, err error) {
-	err = InDir(root, func(dir string) error {
+	in := InDir
+	if c.Keep {
+		in = inNewDir
+	}
+	err = in(root, func(dir string) error {
 		before, _ := readDevice(root)
 		t, err := c.Way.Open(dir, OpenOptions{Flush: !c.NoFlush})
 		if err != nil {
@@ -94,11 +99,17 @@ func (c Cell) prefill(ctx context.Context, t Target) error {
 // InDir calls use with a new directory under root and removes it. Then it waits until the disk is quiet, so that what is
 // measured next does not pay for what was measured before.
 func InDir(root string, use func(dir string) error) error {
+	return inNewDir(root, func(dir string) error { return errors.Join(use(dir), os.RemoveAll(dir)) })
+}
+
+// inNewDir is InDir without the removal: on ext4 a file costs ten times as much as usual for minutes after many were deleted, so jobs leave that to
+// whoever has them made, when everything is measured.
+func inNewDir(root string, use func(dir string) error) error {
 	dir, err := os.MkdirTemp(root, "cell-")
 	if err != nil {
 		return err
 	}
-	return errors.Join(use(dir), os.RemoveAll(dir), settle(root))
+	return errors.Join(use(dir), settle(root))
 }
 
 // settle makes everything on the file system of dir durable, where the system can do that.

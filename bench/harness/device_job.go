@@ -32,8 +32,8 @@ const (
 func (j DeviceJob) measure(ctx context.Context, root string) (result *DeviceResult, err error) {
 	result = &DeviceResult{}
 	return result, errors.Join(
-		InDir(root, func(dir string) error { return result.sequential(ctx, dir, j.Time) }),
-		InDir(root, func(dir string) error { return result.syncs(ctx, dir, j.Time) }),
+		inNewDir(root, func(dir string) error { return result.sequential(ctx, dir, j.Time) }),
+		inNewDir(root, func(dir string) error { return result.syncs(ctx, dir, j.Time) }),
 	)
 }
 

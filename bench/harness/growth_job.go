@@ -98,7 +98,7 @@ func (j GrowthJob) grow(ctx context.Context, root string, way Way, free func() (
 	if left, err := free(); err != nil || left < j.KeepFree {
 		return nil, errors.Join(err, fmt.Errorf("%d bytes are free, and %d have to be kept so", left, j.KeepFree))
 	}
-	err = InDir(root, func(dir string) error {
+	err = inNewDir(root, func(dir string) error {
 		before, _ := readDevice(root)
 		t, err := way.Open(dir, OpenOptions{Flush: !j.NoFlush})
 		if err != nil {

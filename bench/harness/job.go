@@ -14,7 +14,8 @@ import (
 )
 
 // Job is one measurement as a value, which a process of its own makes: then memory, the garbage collector and what the system counts for
-// a process belong to one way alone, and ways whose libraries are in another module can be asked too. One of its parts is set.
+// a process belong to one way alone, and ways whose libraries are in another module can be asked too. One of its parts is set. What a job makes on the disk it
+// leaves there, in a directory of its own under the one it is given.
 type Job struct {
 	Way    string     `json:"way,omitempty"` // its name; of a Device none
 	Load   *LoadJob   `json:"load,omitempty"`
@@ -171,7 +172,7 @@ func (j LoadJob) measure(ctx context.Context, root string, way Way) (*CellResult
 	result, err := Cell{
 		Way: way, Load: load, Workload: Workload{Seed: Default.Seed, Bytes: j.Bytes, Tags: j.Tags}, NoFlush: j.NoFlush,
 		Writers: j.Writers, EventsPerAppend: j.EventsPerAppend, Time: j.Time, Events: j.Events, Prefill: j.Prefill,
-		Rate: j.Rate, Window: j.Window, Settle: j.Settle,
+		Rate: j.Rate, Window: j.Window, Settle: j.Settle, Keep: true,
 	}.Measure(ctx, root)
 	return &result, err
 }
@@ -185,7 +186,7 @@ func (j Job) Run(ctx context.Context, path, root string) (outcome Outcome, err e
 	}
 	var out, errs bytes.Buffer
 	c := exec.CommandContext(ctx, path, jobArgument, root, string(text))
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // it removes what it has made
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // it closes what it has opened
 	c.WaitDelay = 30 * time.Second
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Run(); err != nil && !(j.dies() && killed(err) && ctx.Err() == nil) {

@@ -32,9 +32,17 @@ func TestAJobIsMadeByAProcessOfItsOwn(t *testing.T) {
 	outcome, err := job.Run(t.Context(), self, root)
 	require.NoError(t, err)
 	require.Positive(t, outcome.Load.Events)
-	left, err := os.ReadDir(root)
-	require.NoError(t, err)
-	require.Empty(t, left)
+	requireTidy(t, root)
+	cell := Cell{Way: Opossum(), Load: Append, Workload: Default, Writers: 1, EventsPerAppend: 1, Time: 50 * time.Millisecond}
+	for _, keep := range []bool{true, false} {
+		root := t.TempDir()
+		cell.Keep = keep
+		_, err := cell.Measure(t.Context(), root)
+		require.NoError(t, err)
+		left, err := os.ReadDir(root)
+		require.NoError(t, err)
+		require.Equal(t, keep, len(left) == 1)
+	}
 
 	for want, wrong := range map[string]Job{
 		`no way is called "rocks"`:    {Way: "rocks", Load: job.Load},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,17 +22,20 @@ func makeJob(t *testing.T, root string, j Job) (Outcome, error) {
 	return j.Run(t.Context(), self, root)
 }
 
-func requireEmpty(t *testing.T, dir string) {
+// requireTidy checks that jobs have left nothing but directories of their own.
+func requireTidy(t *testing.T, dir string) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Empty(t, left)
+	for _, d := range left {
+		require.True(t, d.IsDir() && strings.HasPrefix(d.Name(), "cell-"), "%s", d.Name())
+	}
 }
 
 func TestReadsOfAStoreAreMeasured(t *testing.T) {
 	root := t.TempDir()
 	outcome, err := makeJob(t, root, Job{Way: "opossum", Reads: &ReadsJob{Bytes: 256, Events: 50, Time: time.Millisecond}})
 	require.NoError(t, err)
-	requireEmpty(t, root)
+	requireTidy(t, root)
 	r := outcome.Reads
 	require.Len(t, r.Opens, opens)
 	require.Len(t, r.Results, len(ReadOperations()))
@@ -49,7 +53,7 @@ func TestReadsOfAStoreAreMeasured(t *testing.T) {
 		_, err := makeJob(t, root, wrong)
 		require.ErrorContains(t, err, want)
 	}
-	requireEmpty(t, root)
+	requireTidy(t, root)
 }
 
 // forgetful never answers with the event at position 7.
@@ -71,7 +75,7 @@ func TestTheSpeedOfWrongAnswersIsNotMeasured(t *testing.T) {
 	}}
 	_, err := ReadsJob{Bytes: 256, Events: 50, Time: time.Millisecond}.measure(t.Context(), root, w)
 	require.ErrorContains(t, err, "forgetful answers wrongly")
-	requireEmpty(t, root)
+	requireTidy(t, root)
 }
 
 func TestAnOpenIsMeasuredAfterACloseAndAfterAKill(t *testing.T) {
@@ -92,13 +96,13 @@ func TestAnOpenIsMeasuredAfterACloseAndAfterAKill(t *testing.T) {
 		require.Positive(t, r.Open)
 		require.Greater(t, r.Ready, r.Open)
 		require.Positive(t, r.Memory.Heap)
-		requireEmpty(t, root)
+		requireTidy(t, root)
 	}
 	_, err = OpenAfter(t.Context(), self, root, "bare-log", FillJob{Bytes: 256, Events: events})
 	require.ErrorContains(t, err, "cannot be read")
 	_, err = OpenAfter(t.Context(), self, root, "opossum", FillJob{Bytes: 256, Kill: true})
 	require.ErrorContains(t, err, opossum.ErrNoEvents.Error())
-	requireEmpty(t, root)
+	requireTidy(t, root)
 }
 
 func TestAFilledStoreIsLeftThere(t *testing.T) {
@@ -153,7 +157,7 @@ func TestAGrowthIsMeasured(t *testing.T) {
 	job := GrowthJob{Load: "unique", Bytes: 256, Writers: 2, EventsPerAppend: 100, Events: 3_050, Time: time.Minute, KeepFree: 1, Settle: true}
 	outcome, err := makeJob(t, root, Job{Way: "opossum", Growth: &job})
 	require.NoError(t, err)
-	requireEmpty(t, root)
+	requireTidy(t, root)
 	g := outcome.Growth
 	require.Equal(t, EndedEvents, g.Ended)
 	require.Equal(t, 3_050, g.Events)
@@ -267,7 +271,7 @@ func TestTheDeviceIsMeasured(t *testing.T) {
 	root := t.TempDir()
 	outcome, err := makeJob(t, root, Job{Device: &DeviceJob{Time: 20 * time.Millisecond}})
 	require.NoError(t, err)
-	requireEmpty(t, root)
+	requireTidy(t, root)
 	d := outcome.Device
 	require.Positive(t, d.Sequential)
 	require.Positive(t, d.Syncs)

@@ -51,9 +51,9 @@ const (
 // firstTag is that of the first event of a filled store, and of no other.
 func firstTag() opossum.Tag { return Workload{Bytes: 64}.Stream(fillFirst).Next(1)[0].Tags[0] }
 
-// OpenAfter fills a store in one process and opens it in another, each of the program at path, in a directory of its own under root, which it removes.
+// OpenAfter fills a store in one process and opens it in another, each of the program at path, in a directory of its own under root, which it leaves.
 func OpenAfter(ctx context.Context, path, root, way string, fill FillJob) (result OpenResult, err error) {
-	err = InDir(root, func(dir string) error {
+	err = inNewDir(root, func(dir string) error {
 		filled, err := Job{Way: way, Fill: &fill}.Run(ctx, path, dir)
 		if err = errors.Join(err, settle(dir)); err != nil {
 			return err

@@ -26,7 +26,7 @@ func (j ReadsJob) measure(ctx context.Context, root string, way Way) (result *Re
 	if least := opens * perProduct; h.Events < least || h.Events%perProduct != 0 { // each open asks for a product of its own
 		return nil, fmt.Errorf("a history of %d events: want a multiple of %d, at least %d", h.Events, perProduct, least)
 	}
-	err = InDir(root, func(dir string) error {
+	err = inNewDir(root, func(dir string) error {
 		made, err := h.fill(ctx, way, dir)
 		if err = errors.Join(err, settle(dir)); err != nil {
 			return err
