@@ -1,6 +1,7 @@
 package opossum
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -178,7 +179,8 @@ func (s *crashStore) killRecoveries() string {
 	return fmt.Sprintf(", then %d recoveries killed", n)
 }
 
-// tear appends bytes to the log as a torn write, which SIGKILL alone rarely leaves, would.
+// tear appends bytes to the log as a torn write, which SIGKILL alone rarely leaves, would, and says whether they are any but zeros: those are room, which
+// nobody keeps.
 func (s *crashStore) tear() bool {
 	s.Helper()
 	g := logEnd(s.T, s.config.Dir)
@@ -202,7 +204,7 @@ func (s *crashStore) tear() bool {
 	require.NoError(s, err)
 	require.NoError(s, f.Close())
 	s.met.tails.Add(1)
-	return true
+	return len(bytes.Trim(tail, "\x00")) > 0
 }
 
 // checkClosed: after a clean close the next opening finds it so, and the epoch tells what was at stake.
@@ -233,15 +235,19 @@ func (s *crashStore) checkClosed() {
 func TestQuarantineGrowsAndNothingInItChanges(t *testing.T) {
 	r := rand.New(rand.NewPCG(crashSeed(t), 0))
 	s := &crashStore{T: t, witness: newWitness(), r: r, met: new(crashCounts), config: crashConfig{Dir: filepath.Join(t.TempDir(), "store"), Rotate: 6 << 10}}
-	kept := map[string]string{}
+	kept, torn := map[string]string{}, 0
 	for s.cycle = range 4 {
 		s.config.First = uint64(s.cycle+1) * 100 * workload.IDsPerWriter
 		s.write()
-		s.tear()
+		if s.tear() {
+			torn++
+		}
 		s.checkStore(t, s.config, r, false)
 		files, err := os.ReadDir(filepath.Join(s.config.Dir, recovery.QuarantineDir))
-		require.NoError(t, err)
-		require.Len(t, files, s.cycle+1)
+		if torn > 0 {
+			require.NoError(t, err)
+		}
+		require.Len(t, files, torn)
 		for _, f := range files {
 			b, err := os.ReadFile(filepath.Join(s.config.Dir, recovery.QuarantineDir, f.Name()))
 			require.NoError(t, err)
