@@ -224,9 +224,12 @@ func (e *Engine) storageClass() StorageClass {
 	return m.Class
 }
 
-// spare returns the bytes of free space that nobody lays claim to. Without a floor that is all there is: appends may take the last of it, but not
-// what the log can do without.
+// spare returns the bytes of free space that the log may write beforehand, which nobody else lays claim to: none where that would save nothing. Without a floor it is
+// all there is: appends may take the last of it, but not what the log can do without.
 func (e *Engine) spare(h hooks) (uint64, error) {
+	if m, known := e.Storage(); known && m.CopiesOnWrite() {
+		return 0, nil
+	}
 	if e.opts.MinFreeBytes < 0 {
 		return e.freeSpace(h)
 	}

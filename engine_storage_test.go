@@ -117,3 +117,18 @@ func TestAFileSystemThatKeepsNothingIsWarnedOf(t *testing.T) {
 	require.Contains(t, log.String(), "level=WARN")
 	require.Contains(t, log.String(), "tmpfs is memory")
 }
+
+// TestNothingIsWrittenBeforehandWhereThatSavesNothing looks at the space that the log is told of.
+func TestNothingIsWrittenBeforehandWhereThatSavesNothing(t *testing.T) {
+	for fileSystem, want := range map[string]bool{"ext4": true, "xfs": true, "btrfs": false, "zfs": false} {
+		h := hooks{measure: func(string, func() time.Time) (Storage, error) {
+			return Storage{System: storage.System{FileSystem: fileSystem}}, nil
+		}}
+		e, err := open(t.TempDir(), nil, h)
+		require.NoError(t, err)
+		spare, err := e.spare(h)
+		require.NoError(t, err)
+		require.Equal(t, want, spare > 0, fileSystem)
+		require.NoError(t, e.Close())
+	}
+}

@@ -19,6 +19,12 @@ var networked = map[string]bool{
 // inMemory are the file systems that have no disk.
 var inMemory = map[string]bool{"devtmpfs": true, "ramfs": true, "rootfs": true, "tmpfs": true}
 
+// copying are the file systems that never write where something is: what was written beforehand saves them nothing.
+var copying = map[string]bool{"bcachefs": true, "btrfs": true, "nilfs2": true, "zfs": true}
+
+// CopiesOnWrite says that the file system writes what overwrites something to another place.
+func (m Measurement) CopiesOnWrite() bool { return copying[m.FileSystem] }
+
 // Unfit says why the file system is none for a store, whatever it takes to flush; "" if nothing is known against it.
 func (m Measurement) Unfit() string {
 	switch {

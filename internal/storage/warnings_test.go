@@ -54,3 +54,9 @@ func TestWarnings(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoCopiesOnWrite(t *testing.T) {
+	for fileSystem, want := range map[string]bool{"btrfs": true, "zfs": true, "ext4": false, "xfs": false, "": false} {
+		require.Equal(t, want, Measurement{System: System{FileSystem: fileSystem}}.CopiesOnWrite(), fileSystem)
+	}
+}
