@@ -348,7 +348,7 @@ func (l *Log) prewrite(w *frameWriter) error {
 		n := min(prewritePiece-off%prewritePiece, l.opt.RotateBytes-off)
 		err = step.WriteAt(w.file, zeros[:n], off)
 		if err == nil {
-			err = step.Datasync(w.file)
+			err = step.Do(step.KindSync, w.path, w.file.Sync) // not one that appends wait for, and told apart from those
 		}
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 			l.cramped.Store(true)

@@ -17,6 +17,7 @@ import (
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 	"opossum/recovery"
+	"opossum/wal"
 )
 
 // logFiles are those of the generations, and not those of one that is being built.
@@ -24,16 +25,7 @@ const logFiles = "wal/????????/*"
 
 // leave puts into a store what a process leaves behind that is killed in the middle of something.
 func leave(store string) error {
-	logs, err := glob(store, logFiles)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(logs[len(logs)-1], os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(bytes.Repeat([]byte("part of a frame "), 50))
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := tear(filepath.Join(store, recovery.WALDir)); err != nil {
 		return err
 	}
 	for _, name := range []string{"wal/00000099.tmp/00000000000000000001", "ledger.json.tmp", "index/.tmp-0123456789abcdef", "events/00000000000000000001/.tmp-1-1"} {
@@ -46,6 +38,35 @@ func leave(store string) error {
 		}
 	}
 	return nil
+}
+
+// tear puts part of a frame behind what is in the last generation in use: one above may be built already, and either may have room.
+func tear(log string) error {
+	list, err := wal.List(log)
+	if err != nil {
+		return err
+	}
+	for _, gen := range slices.Backward(list.Generations) {
+		b, err := wal.ReadGeneration(log, gen, false)
+		if err != nil {
+			return err
+		}
+		id, err := wal.IdentityOf(b, gen)
+		if err != nil {
+			return err
+		}
+		s := wal.Scan(b, id, gen)
+		if !s.Linked {
+			continue
+		}
+		f, err := os.OpenFile(wal.GenerationPath(log, gen), os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt(bytes.Repeat([]byte("part of a frame "), 50), s.Size)
+		return errors.Join(err, f.Close())
+	}
+	return errors.New("no generation is in use")
 }
 
 // damaged makes a store in which something is wrong with every sort of file, and every event is intact somewhere. Of some hundred events the first are
