@@ -41,7 +41,7 @@ const (
 	prewritePiece = 256 << 10
 
 	// earlyFactor: a generation without such space (the first one, or the first since Open) is left as soon as it has this part of its
-	// full size, so that a program that appends little never writes more than it appends.
+	// full size, so that a program that appends less than half of that writes no more than it appends.
 	earlyFactor = 32
 )
 
@@ -106,6 +106,7 @@ type Log struct {
 	preparing  atomic.Bool
 	cramped    atomic.Bool // there was no space to write beforehand
 	prepareAt  int64       // size of the current generation at which the next one is built
+	closing    atomic.Bool // what is built now is not needed any more
 	background sync.WaitGroup
 }
 
@@ -342,7 +343,7 @@ func (l *Log) prewrite(w *frameWriter) error {
 		// As much again must stay: whoever takes the last of it fails the appends. Others on the same disk take of it meanwhile.
 		spare, err := l.opt.Spare()
 		l.cramped.Store(err != nil || spare < uint64(2*l.opt.RotateBytes-off))
-		if l.cramped.Load() {
+		if l.cramped.Load() || l.closing.Load() {
 			return giveBack(w)
 		}
 		n := min(prewritePiece-off%prewritePiece, l.opt.RotateBytes-off)
@@ -492,6 +493,7 @@ func (l *Log) Witness() Witness {
 // Close releases the files. It syncs nothing that anyone was promised: a caller that wants a clean end calls Sync first.
 // A successor that was built but not needed is removed.
 func (l *Log) Close() error {
+	l.closing.Store(true)
 	l.background.Wait()
 	var errs []error
 	select {

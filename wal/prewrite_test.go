@@ -161,3 +161,23 @@ func TestAReaderFollowsThroughWhatWasWrittenBeforehand(t *testing.T) {
 		require.EqualValues(t, leastPrewritten, size(t, dir, gen))
 	}
 }
+
+// TestCloseDoesNotWaitForRoom: what is built while the log is closed is of no use to anybody.
+func TestCloseDoesNotWaitForRoom(t *testing.T) {
+	const rotate = leastPrewritten
+	asked := 0
+	var l *Log
+	var dir string
+	opt := Options{RotateBytes: rotate, Spare: func() (uint64, error) {
+		if asked++; asked == 2 { // in the middle of it, the log is closed
+			l.closing.Store(true)
+		}
+		return 1 << 40, nil
+	}}
+	l, dir = create(t, opt)
+	l.prepare()
+	l.background.Wait()
+	require.Equal(t, 2, asked)
+	require.EqualValues(t, 1+FrameHeaderBytes+headerBodyBytes, size(t, dir, 2), "what was written is given back")
+	require.NoError(t, l.Close())
+}
