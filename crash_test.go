@@ -42,6 +42,9 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 				T: t, witness: newWitness(), r: rand.New(rand.NewPCG(seed, uint64(i))), met: &met,
 				config: crashConfig{Dir: filepath.Join(t.TempDir(), "store"), Rotate: 6 << 10},
 			}
+			if i%4 == 1 {
+				s.config.Rotate = roomy
+			}
 			if i%4 == 3 {
 				s.config.Flush = FlushDisabled // a killed process loses nothing in this mode either
 			}
@@ -51,6 +54,9 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 		})
 	}
 }
+
+// roomy is a size of generations from which on they are filled with zeros beforehand.
+const roomy = 1 << 20
 
 // crashStore is a store that lives through many crashes.
 type crashStore struct {
@@ -198,9 +204,9 @@ func (s *crashStore) tear() bool {
 			tail = b[f.Offset : f.Offset+1+s.r.Int64N(f.End-f.Offset)]
 		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	require.NoError(s, err)
-	_, err = f.Write(tail)
+	_, err = f.WriteAt(tail, g.Size) // over what may have been written there beforehand
 	require.NoError(s, err)
 	require.NoError(s, f.Close())
 	s.met.tails.Add(1)

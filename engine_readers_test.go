@@ -357,11 +357,19 @@ func TestReadersBesideABusyOwner(t *testing.T) {
 // Owners are killed and recovered, again and again, while one reader goes on: what an owner has reported as acknowledged is
 // shown at the next refresh, and nothing that was shown is ever taken back.
 func TestAReaderFollowsAStoreWhoseOwnersAreKilled(t *testing.T) {
-	t.Parallel()
+	for _, rotate := range []int64{6 << 10, roomy} {
+		t.Run(fmt.Sprint("generations of ", rotate), func(t *testing.T) {
+			t.Parallel()
+			readerFollowsTheKilled(t, rotate)
+		})
+	}
+}
+
+func readerFollowsTheKilled(t *testing.T, rotate int64) {
 	seed := crashSeed(t)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	w := newWitness()
-	c := crashConfig{Dir: filepath.Join(t.TempDir(), "store"), Rotate: 6 << 10, Writers: 4, Appends: 2000, Filing: "prompted"}
+	c := crashConfig{Dir: filepath.Join(t.TempDir(), "store"), Rotate: rotate, Writers: 4, Appends: 2000, Filing: "prompted"}
 	var r *Engine
 	cycles := 12
 	if testing.Short() {

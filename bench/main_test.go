@@ -223,6 +223,22 @@ func script(t *testing.T, text string) string {
 	return path
 }
 
+func TestLargeFilesDoNotStay(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		require.Empty(t, os.Getenv("CI"), "CI must prove it: %v", err)
+		t.Skip("no shell")
+	}
+	l := &lab{dir: t.TempDir(), size: quick, programs: map[string]string{
+		"greedy": script(t, `mkdir "$2/cell"; echo small > "$2/cell/small"; head -c 65536 /dev/zero > "$2/cell/large"; echo '{}'`),
+	}}
+	_, err := l.job(t.Context(), load([]string{"greedy"}, l.size, with{})[0])
+	require.NoError(t, err)
+	small, err := filepath.Glob(filepath.Join(l.dir, "*", "cell", "*"))
+	require.NoError(t, err)
+	require.Len(t, small, 1)
+	require.Equal(t, "small", filepath.Base(small[0]))
+}
+
 func TestNoJobSpoilsTheOthers(t *testing.T) {
 	if _, err := os.Stat("/bin/sh"); err != nil {
 		require.Empty(t, os.Getenv("CI"), "CI must prove it: %v", err)

@@ -104,15 +104,38 @@ func (l *lab) group(ctx context.Context, e experiment, jobs []harness.Job) error
 	return nil
 }
 
-// job has a job made, for so long at most: no store may keep the others from being measured.
-func (l *lab) job(ctx context.Context, j harness.Job) (harness.Outcome, error) {
+// job has a job made in a directory of its own, for so long at most: no store may keep the others from being measured.
+func (l *lab) job(ctx context.Context, j harness.Job) (outcome harness.Outcome, err error) {
+	dir, err := os.MkdirTemp(l.dir, "job-")
+	if err != nil {
+		return outcome, err
+	}
+	defer func() { err = errors.Join(err, thin(dir)) }()
 	ctx, cancel := context.WithTimeoutCause(ctx, l.size.jobAtMost, fmt.Errorf("given up after %v", l.size.jobAtMost))
 	defer cancel()
 	if j.Fill != nil { // what is of interest is the open after it
-		opened, err := harness.OpenAfter(ctx, l.programs[j.Way], l.dir, j.Way, *j.Fill)
+		opened, err := harness.OpenAfter(ctx, l.programs[j.Way], dir, j.Way, *j.Fill)
 		return harness.Outcome{Open: &opened}, err
 	}
-	return j.Run(ctx, l.programs[j.Way], l.dir)
+	return j.Run(ctx, l.programs[j.Way], dir)
+}
+
+// largeFile is the size from which on a file is removed when its job has ended. Small files stay until the end: on ext4 new ones cost ten times as much as usual for
+// minutes after many were deleted, which the next jobs would pay for. But logs and databases would fill the disk.
+const largeFile = 64 << 10
+
+// thin removes the large files of a directory.
+func thin(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || info.Size() < largeFile {
+			return err
+		}
+		return os.Remove(path)
+	})
 }
 
 // peersModule is where the rivals are: a module of its own, so that nothing of theirs reaches whoever embeds opossum.

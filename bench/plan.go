@@ -35,7 +35,7 @@ var (
 		rounds: 3, time: 600 * time.Millisecond,
 		writers: []int{1, 4, 16, 64, 256, 1024}, batches: []int{1, 10, 100, 1000}, bytes: []int{100, 256, 1 << 10, 16 << 10}, some: []int{1, 16, 64}, claims: []int{100, 1000},
 		prefill: 20_000, history: 100_000, readTime: 300 * time.Millisecond, opened: 100_000,
-		rate: 1_000, scheduled: 6 * time.Second, sustained: time.Minute, growth: 3_000_000, growTime: 45 * time.Second, keepFree: 20 << 30,
+		rate: 1_000, scheduled: 6 * time.Second, sustained: time.Minute, growth: 3_000_000, growTime: 30 * time.Second, keepFree: 20 << 30,
 		jobAtMost: 10 * time.Minute,
 	}
 	quick = size{

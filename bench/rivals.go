@@ -69,7 +69,11 @@ func (m measured) standing(what string) string {
 	case len(ahead)+len(level)+len(behind) == 0:
 		return "Only opossum was measured"
 	case len(level)+len(behind) == 0:
-		return fmt.Sprintf("opossum leads in %s at every number of writers: %.1f to %.1f times the best rival", what, least, most)
+		lead := fmt.Sprintf("%.1f", least)
+		if highest := fmt.Sprintf("%.1f", most); highest != lead {
+			lead += " to " + highest
+		}
+		return fmt.Sprintf("opossum leads in %s at every number of writers: %s times the best rival", what, lead)
 	}
 	var parts []string
 	for _, part := range []struct {

@@ -23,7 +23,7 @@ func written(r results) page.Section {
 	stores := measured{r, where(cells, func(j harness.LoadJob) bool { return j.Load == harness.AppendUnique.Name }), oneX, lifeBytes}
 	axis := chart.Axis{Label: "bytes written to the device for an event of 256 bytes of data", Unit: chart.Bytes, Scale: chart.Log}
 	load := fmt.Sprintf("%d writers, 1 event an append; from opening to after closing, event files, journal and all", fewWriters)
-	s.Blocks = append(s.Blocks, text("Counted by the device itself, from before the store is opened until it is closed and everything is written back: what the file system's journal costs is in it. opossum writes each event twice, into the log and into its "+
+	s.Blocks = append(s.Blocks, text("Counted by the device itself, from before the store is opened until it is closed and everything is written back: what the file system's journal costs is in it. opossum writes each event into its log, on space that was filled with zeros before, and into its "+
 		"file, and a file takes 4 KiB and an inode."))
 	if ours, ok := files.at("opossum", 0); ok && ours.Median > 0 {
 		theirs, _ := files.at("file-per-event-indexed", 0)
