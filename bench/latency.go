@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"opossum"
 	"opossum/bench/chart"
 	"opossum/bench/harness"
 	"opossum/bench/page"
@@ -86,7 +87,8 @@ func sustained(r results) page.Section {
 	}
 	s.Blocks = append(s.Blocks, text("Event files are written in the background, from the log, and appends come first: filing falls behind while they press, and catches up when they leave it room. "+
 		"If a million events wait for their files, appends are held back to the pace of the files."))
-	t := page.Table{Title: "Latency of an append while events are filed, and with filing paused", Head: []string{"writers", "p99", "paused", "ratio", "p50", "paused", "longest", "paused"}}
+	t := page.Table{Title: "Latency of an append while events are filed, and with filing paused", Head: []string{
+		"writers", "appends", "seconds", "events/s", "paused", "p99", "paused", "ratio", "longest", "paused"}}
 	for _, x := range m.xs() {
 		filing, okA := m.cell("opossum", x)
 		paused, okB := m.cell("opossum-paused", x)
@@ -94,14 +96,62 @@ func sustained(r results) page.Section {
 			continue
 		}
 		a, b := filing.Rounds[0].Load, paused.Rounds[0].Load
-		t.Rows = append(t.Rows, page.Row(chart.Plain.Cell(x), latency(a.P99), latency(b.P99), fmt.Sprintf("%.2f", a.P99.Seconds()/b.P99.Seconds()),
-			latency(a.P50), latency(b.P50), latency(a.Max), latency(b.Max)))
+		free, held := divideByLag(a.Windows)
+		for _, phase := range []struct {
+			what   string
+			a, b   []harness.Window
+			before time.Duration // where it begins
+		}{
+			{"free", free, b.Windows[:min(len(free), len(b.Windows))], 0},
+			{"held back", held, b.Windows[min(len(free), len(b.Windows)):], endOf(free)},
+		} {
+			if len(phase.a) == 0 || len(phase.b) == 0 {
+				continue
+			}
+			p, q := p99Of(phase.a), p99Of(phase.b)
+			t.Rows = append(t.Rows, page.Row(chart.Plain.Cell(x), phase.what, fmt.Sprint(len(phase.a)),
+				chart.Plain.Cell(rateOf(phase.a, phase.before)), chart.Plain.Cell(rateOf(phase.b, phase.before)),
+				chart.Seconds.Text(p), chart.Seconds.Text(q), fmt.Sprintf("%.2f", p/q), latency(a.Max), latency(b.Max)))
+		}
 		s.Blocks = append(s.Blocks, figure(fmt.Sprintf("sustained-%.0f", x), overTime(r, x, a, b)))
 	}
 	if len(t.Rows) > 0 {
-		s.Blocks = append(s.Blocks, page.Block{Table: &t})
+		s.Blocks = append(s.Blocks, page.Block{Table: &t}, note("p99 is the median of the seconds' own. Appends are free until %s events wait for their files; from then on they are held back to the pace of the files, "+
+			"and each waits for others' files rather than for the disk. The longest append is that of the whole run.", chart.Plain.Cell(opossum.DefaultMaxLagEvents)))
 	}
 	return s
+}
+
+// divideByLag returns the seconds before appends were held back for the sake of filing, and those from then on.
+func divideByLag(windows []harness.Window) (free, held []harness.Window) {
+	const nearly = opossum.DefaultMaxLagEvents * 98 / 100 // looked at once a second, the lag is seldom seen at its bound
+	at := slices.IndexFunc(windows, func(w harness.Window) bool { return w.Lag >= nearly })
+	if at < 0 {
+		return windows, nil
+	}
+	return windows[:at], windows[at:]
+}
+
+// p99Of returns the median of the windows' p99, in seconds. REQUIRES: there are windows.
+func p99Of(windows []harness.Window) float64 {
+	return harness.SpreadOf(windows, func(w harness.Window) float64 { return w.P99.Seconds() }).Median
+}
+
+// rateOf returns the events a second in windows, the first of which begins at began. REQUIRES: there are windows.
+func rateOf(windows []harness.Window, began time.Duration) float64 {
+	events := 0
+	for _, w := range windows {
+		events += w.Events
+	}
+	return float64(events) / (endOf(windows) - began).Seconds()
+}
+
+// endOf returns when the last window ends.
+func endOf(windows []harness.Window) time.Duration {
+	if len(windows) == 0 {
+		return 0
+	}
+	return windows[len(windows)-1].At
 }
 
 // overTime draws one run with filing and one without, second by second.

@@ -98,9 +98,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err := os.MkdirAll(s.out, 0o755); err != nil { // found out now, and not when all is measured
 		return err
 	}
-	r, err := s.measure(ctx, progress)
-	if len(r.Cells) > 0 {
-		err = errors.Join(err, write(r, s.out, out))
-	}
-	return err
+	return s.measure(ctx, progress, func(r results) error {
+		if len(r.Cells) == 0 {
+			return nil
+		}
+		return write(r, s.out, out)
+	})
 }

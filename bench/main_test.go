@@ -223,6 +223,22 @@ func script(t *testing.T, text string) string {
 	return path
 }
 
+func TestTimeIsDividedWhereAppendsAreHeldBack(t *testing.T) {
+	windows := []harness.Window{
+		{At: 1 * time.Second, Events: 10, P99: 1 * time.Millisecond, Lag: 10},
+		{At: 2 * time.Second, Events: 30, P99: 3 * time.Millisecond, Lag: 990_000},
+		{At: 4 * time.Second, Events: 50, P99: 5 * time.Millisecond, Lag: 20},
+	}
+	free, held := divideByLag(windows)
+	require.Equal(t, windows[:1], free)
+	require.Equal(t, windows[1:], held, "also when it is less for a moment")
+	require.InDelta(t, 0.004, p99Of(held), 1e-9)
+	require.InDelta(t, 80.0/3, rateOf(held, endOf(free)), 1e-9)
+	free, held = divideByLag(windows[:1])
+	require.Len(t, free, 1)
+	require.Empty(t, held)
+}
+
 func TestLargeFilesDoNotStay(t *testing.T) {
 	if _, err := os.Stat("/bin/sh"); err != nil {
 		require.Empty(t, os.Getenv("CI"), "CI must prove it: %v", err)

@@ -26,31 +26,31 @@ type lab struct {
 	results  results
 }
 
-// measure returns, with an error, what was measured before.
-func (s settings) measure(ctx context.Context, progress io.Writer) (r results, err error) {
+// measure hands over what was measured, also what was before an error, and then removes what the jobs have left: that may take minutes.
+func (s settings) measure(ctx context.Context, progress io.Writer, report func(results) error) (err error) {
 	l := &lab{size: full, progress: progress, began: time.Now(), programs: map[string]string{}}
 	if s.quick {
 		l.size = quick
 	}
 	_, statErr := os.Stat(s.dir)
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return r, err
+		return err
 	}
 	if errors.Is(statErr, fs.ErrNotExist) {
 		defer func() { err = errors.Join(err, os.Remove(s.dir)) }()
 	}
 	if l.dir, err = os.MkdirTemp(s.dir, "run-"); err != nil {
-		return r, err
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(l.dir)) }()
 	environment, err := harness.Inspect(s.dir)
 	if err != nil && !(s.withMemory && errors.Is(err, harness.ErrNoDisk)) {
-		return r, err
+		return err
 	}
 	l.results = results{Version: resultsVersion, Environment: environment, Commit: commit(ctx), Began: l.began.UTC(), Quick: s.quick}
 	w, remove, err := l.findWays(ctx)
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	for _, e := range experiments() {
@@ -62,11 +62,11 @@ func (s settings) measure(ctx context.Context, progress io.Writer) (r results, e
 			l.results.Took = time.Since(l.began)
 			if err != nil {
 				l.results.Broken = err.Error()
-				return l.results, err
+				return errors.Join(err, report(l.results))
 			}
 		}
 	}
-	return l.results, nil
+	return report(l.results)
 }
 
 // group makes the jobs in turn, round after round: a disk that is slow for a minute is then slow for all of them.

@@ -34,7 +34,7 @@ func OpossumFlushing(flush opossum.Flush) Way {
 }
 
 // OpossumPaused is the engine that files nothing: what does filing cost appends? Only an engine that does not file has no bound on its
-// backlog, for it would wait for ever.
+// backlog, for it would wait for ever, and lays no claim to space for the files of the backlog.
 func OpossumPaused() Way {
 	return Way{Name: "opossum-paused", What: "opossum, filing paused", Store: true, Open: func(dir string, _ OpenOptions) (Target, error) {
 		return openPaused(dir)
@@ -42,7 +42,7 @@ func OpossumPaused() Way {
 }
 
 func openPaused(dir string) (*engine, error) {
-	t, err := openEngine(dir, &opossum.Options{MaxLagEvents: 1 << 40, MaxLagBytes: 1 << 50})
+	t, err := openEngine(dir, &opossum.Options{MaxLagEvents: 1 << 40, MaxLagBytes: 1 << 50, MinFreeBytes: -1})
 	if err != nil {
 		return nil, err
 	}
