@@ -15,7 +15,7 @@ type Cell struct {
 	NoFlush         bool
 	Writers         int
 	EventsPerAppend int
-	Time            time.Duration // measured; a fifth of it runs before, to warm up
+	Time            time.Duration // measured; a fifth of it runs before, at most a second, to warm up
 	Events          int           // measured, if Time is 0; a tenth of them is appended before
 	Prefill         int           // events appended before that, 1,000 at a time
 	Rate            float64       // as in Limit
@@ -64,7 +64,7 @@ func (c Cell) measure(ctx context.Context, t Target, root string) (result CellRe
 		return result, err
 	}
 	fleet := NewFleet(c.Workload, c.Load, c.Writers, c.EventsPerAppend)
-	warm, err := fleet.Run(ctx, t, Limit{Time: c.Time / 5, Events: c.Events / 10, Rate: c.Rate})
+	warm, err := fleet.Run(ctx, t, Limit{Time: min(c.Time/5, time.Second), Events: c.Events / 10, Rate: c.Rate})
 	if err != nil {
 		return result, err
 	}
