@@ -138,20 +138,22 @@ func openAsIs(f *fixture) *wal.Log {
 	return log
 }
 
+// lossWitnesses are those of a log of five events, each of which alone knows of the last ones.
+var lossWitnesses = map[string]struct {
+	prepare func(f *fixture)
+	says    string
+}{
+	"ACKED":              {func(*fixture) {}, "ACKED"},
+	"the clean close":    {func(f *fixture) { f.closeClean(); f.silenceAcked() }, "the clean close"},
+	"the checkpoint":     {func(f *fixture) { f.silenceAcked(); f.ledger(func(l *ledger.State) { l.Materialized = 5 }) }, "the checkpoint"},
+	"an event file":      {func(f *fixture) { f.silenceAcked(); f.file(5, 5) }, "the event file"},
+	"an index segment":   {func(f *fixture) { f.silenceAcked(); f.indexed(1, 5) }, "the index segment"},
+	"some of the events": {func(f *fixture) { f.silenceAcked(); f.file(4, 4) }, "the event file"},
+}
+
 // Every witness alone must convict: here the last acknowledged frame is gone without a trace in the log.
 func TestALostFrameIsRefusedWhoeverTheWitnessIs(t *testing.T) {
-	witnesses := map[string]struct {
-		prepare func(f *fixture)
-		says    string
-	}{
-		"ACKED":              {func(*fixture) {}, "ACKED"},
-		"the clean close":    {func(f *fixture) { f.closeClean(); f.silenceAcked() }, "the clean close"},
-		"the checkpoint":     {func(f *fixture) { f.silenceAcked(); f.ledger(func(l *ledger.State) { l.Materialized = 5 }) }, "the checkpoint"},
-		"an event file":      {func(f *fixture) { f.silenceAcked(); f.file(5, 5) }, "the event file"},
-		"an index segment":   {func(f *fixture) { f.silenceAcked(); f.indexed(1, 5) }, "the index segment"},
-		"some of the events": {func(f *fixture) { f.silenceAcked(); f.file(4, 4) }, "the event file"},
-	}
-	for name, w := range witnesses {
+	for name, w := range lossWitnesses {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.append(3, 5)

@@ -20,17 +20,7 @@ func zeroed(b []byte, at int64) []byte {
 
 // A frame that the disk lost out of room looks like room: every witness alone must convict it, and a repair must know what is lost.
 func TestAFrameLostOutOfRoomIsRefusedWhoeverTheWitnessIs(t *testing.T) {
-	witnesses := map[string]struct {
-		prepare func(f *fixture)
-		says    string
-	}{
-		"ACKED":            {func(*fixture) {}, "ACKED"},
-		"the clean close":  {func(f *fixture) { f.closeClean(); f.silenceAcked() }, "the clean close"},
-		"the checkpoint":   {func(f *fixture) { f.silenceAcked(); f.ledger(func(l *ledger.State) { l.Materialized = 5 }) }, "the checkpoint"},
-		"an event file":    {func(f *fixture) { f.silenceAcked(); f.file(5, 5) }, "the event file"},
-		"an index segment": {func(f *fixture) { f.silenceAcked(); f.indexed(1, 5) }, "the index segment"},
-	}
-	for name, w := range witnesses {
+	for name, w := range lossWitnesses {
 		for frames, left := range map[int]dcb.Position{1: 3, 2: 0} {
 			t.Run(name, func(t *testing.T) {
 				f := newFixture(t)
