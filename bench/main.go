@@ -1,6 +1,6 @@
 // Command bench makes durable the same events in many ways, opossum's and those of what people would pick instead, and reports what each costs.
 //
-//	go run ./bench            everything, side by side: some 40 minutes
+//	go run ./bench            everything, side by side: some half an hour, and 40 GB of free disk
 //	go run ./bench --quick    does it work here? Under three minutes
 //
 // It writes a directory: results.json with every round, index.html to be opened, report.md with its pictures; also when it is interrupted, with what

@@ -4,7 +4,7 @@ package harness
 
 import "time"
 
-// sleeper waits as exactly as Go's timers do.
+// sleeper waits until a step of a schedule is due, which nothing but the clock can say, as exactly as Go's timers do.
 type sleeper struct{}
 
 func newSleeper() sleeper { return sleeper{} }
