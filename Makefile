@@ -5,7 +5,8 @@ FUZZTIME   ?= 20s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TOOLS       = $(CURDIR)/.tools
 PEERS       = $(GO) -C bench/peers # the rivals' module; cgo
-STEPPING    = ./internal/step ./internal/storage ./wal ./ledger ./recovery # whose tests, with the tag crashlab, watch the order of the steps
+REAL        = ./internal/eventfile ./bench/... # whose tests know shards of 10,000 positions; all others are run with the tag smallshards, in which a store of a few dozen events has packs
+STEPPING    = ./internal/step ./internal/storage ./wal ./internal/pack ./ledger ./recovery ./projection # whose tests, with the tag crashlab, watch the order of the steps
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-short crash crash-tools mutants check format vet lint cross fuzz bench bench-report bench-compare bench-floors bench-strategies clean
@@ -19,15 +20,18 @@ run: ## the demo: a course enrolment under load, killed and recovered, in ./demo
 
 # CI lets no test off for a missing file system.
 test: $(if $(CI),$(if $(filter Linux,$(shell uname -s)),crash-tools)) ## all tests, with the race detector and in shuffled order
-	$(GO) test -race -shuffle=on -timeout 9m ./...
+	$(GO) test -race -shuffle=on -timeout 15m -tags smallshards $$($(GO) list ./... | grep -vx "$$($(GO) list $(REAL))")
+	$(GO) test -race -shuffle=on -timeout 15m $(REAL)
+	$(GO) test -run 'RealShards' .
 	$(GO) test -tags crashlab -short $(STEPPING)
-	$(GO) test -tags crashlab -run '^TestRootSteps' .
+	$(GO) test -tags crashlab,smallshards -run '^Test(Root|Pack)Steps' .
 	$(PEERS) test -race -shuffle=on -timeout 5m ./...
 
 test-short: ## a quick pass without the race detector
-	$(GO) test -short ./...
+	$(GO) test -short -tags smallshards $$($(GO) list ./... | grep -vx "$$($(GO) list $(REAL))")
+	$(GO) test -short $(REAL)
 	$(GO) test -tags crashlab -short $(STEPPING)
-	$(GO) test -tags crashlab -run '^TestRootSteps' .
+	$(GO) test -tags crashlab,smallshards -short -run '^Test(Root|Pack)Steps' .
 
 crash: crash-tools ## the crash lab, in the size of CI: power cuts, replayed disks, I/O errors, kills, rot, sabotages (Linux, root)
 	$(GO) run ./crashlab ci
@@ -49,7 +53,7 @@ format: ## fail if a file is not gofmt-ed
 
 vet: ## go vet
 	$(GO) vet ./...
-	$(GO) vet -tags crashlab ./...
+	$(GO) vet -tags crashlab,smallshards ./...
 	$(PEERS) vet ./...
 
 lint: ## staticcheck, at the pinned version
@@ -57,6 +61,7 @@ lint: ## staticcheck, at the pinned version
 		mkdir -p $(dir $(TOOLS)/$(STATICCHECK)) && GOBIN=$(TOOLS) $(GO) install $(STATICCHECK) && \
 		mv $(TOOLS)/staticcheck $(TOOLS)/$(STATICCHECK); }
 	$(TOOLS)/$(STATICCHECK) ./...
+	$(TOOLS)/$(STATICCHECK) -tags crashlab,smallshards ./...
 	cd bench/peers && $(TOOLS)/$(STATICCHECK) ./...
 
 cross: ## compile and vet for macOS and Windows

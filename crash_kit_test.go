@@ -56,9 +56,11 @@ type crashConfig struct {
 	Dir     string
 	Flush   Flush
 	Rotate  int64  // size of a generation
+	Loose   int    // Options.LooseEvents
 	First   uint64 // number of the first append, a multiple of workload.IDsPerWriter
 	Writers int
 	Appends int    // of each writer
+	Repack  bool   // pack and unpack, as Loose allows, over and over
 	Filing  string // "paused", "prompted": checkpoints on demand, as often as they go; "waited": all is checkpointed before "done"; "": as it comes
 	Point   string // where the child announces itself and blocks
 	At      int64  // the how-manyth time
@@ -67,11 +69,11 @@ type crashConfig struct {
 
 // options keep little of the index in memory, so that kills meet sealing and merging.
 func (c crashConfig) options() *Options {
-	return &Options{Flush: c.Flush, MinFreeBytes: -1, RecentBytes: testRecentBytes}
+	return &Options{Flush: c.Flush, MinFreeBytes: -1, RecentBytes: testRecentBytes, LooseEvents: c.Loose}
 }
 
-// The points at which a child can block. The log's come in the order in which an append meets them.
-var crashPoints = []string{"snapshotted", "before write", "after write", "before sync", "after sync", "before a successor"}
+// The points at which a child can block. The log's come in the order in which an append meets them. A child that repacks blocks between two shards.
+var crashPoints = []string{"snapshotted", "before write", "after write", "before sync", "after sync", "before a successor", "repacking"}
 
 // crashChild is the child's side of the pipe.
 type crashChild struct {
@@ -180,6 +182,19 @@ func crashWriter() {
 			c.must(e.WaitMaterialized(ctxb, p))
 		}
 	}()
+	repacks := make(chan struct{}, 1)
+	go func() {
+		for range repacks {
+			progress := func(uint64, uint64) { c.point("repacking") }
+			do := e.Pack
+			if c.Loose == KeepLoose {
+				do = e.Unpack
+			}
+			if err := do(ctxb, progress); !c.Close || !errors.Is(err, ErrClosed) {
+				c.must(err)
+			}
+		}
+	}()
 	var done sync.WaitGroup
 	for w := range c.Writers {
 		done.Go(func() {
@@ -190,6 +205,12 @@ func crashWriter() {
 				c.must(err)
 				c.say("%s", workload.AckLine(id, p))
 				last = p
+				if c.Repack && n%4 == 0 {
+					select {
+					case repacks <- struct{}{}:
+					default:
+					}
+				}
 				if c.Filing == "prompted" && n%8 == 7 {
 					select {
 					case prompts <- p:
@@ -427,8 +448,8 @@ func checkConditions(t *testing.T, e *Engine, all []SequencedEvent, r *rand.Rand
 	require.Equal(t, Position(len(all)), e.Head(), "a refused or repeated append changed the head")
 }
 
-// checkFiles compares the event files up to the checkpoint, which is at filed at least, with the events. REQUIRES: the store
-// is closed.
+// checkFiles compares the event files up to the checkpoint, which is at filed at least, with the events: those that are loose, and what is read. REQUIRES: the
+// store is closed.
 func checkFiles(t *testing.T, dir string, all []SequencedEvent, filed Position) {
 	t.Helper()
 	led, err := ledger.Load(dir)
@@ -437,8 +458,15 @@ func checkFiles(t *testing.T, dir string, all []SequencedEvent, filed Position) 
 	files, err := eventfile.Open(filepath.Join(dir, recovery.EventsDir))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, files.Close()) }()
+	require.NoError(t, files.Bind(wal.StoreID(led.Store).Seed()))
 	for _, want := range all[max(0, int(led.Materialized)-400):led.Materialized] { // Open has verified all
+		got, err := files.Read(want.Position)
+		require.NoError(t, err, "position %d is below the checkpoint %d", want.Position, led.Materialized)
+		require.Equal(t, want, got)
 		text, err := os.ReadFile(files.Path(want.Position))
+		if errors.Is(err, fs.ErrNotExist) && files.Packed(want.Position) {
+			continue
+		}
 		require.NoError(t, err, "position %d is below the checkpoint %d", want.Position, led.Materialized)
 		if !bytes.Equal(codec.AppendText(nil, want), text) {
 			require.Equal(t, string(codec.AppendText(nil, want)), string(text), "the event file of position %d", want.Position)
@@ -447,6 +475,9 @@ func checkFiles(t *testing.T, dir string, all []SequencedEvent, filed Position) 
 	highest, path, err := files.HighestValid(0)
 	require.NoError(t, err)
 	require.LessOrEqual(t, int(highest), len(all), "%s is of an event that does not exist", path)
+	for _, shard := range files.PackedShards() {
+		require.NoError(t, files.VerifyPack(ctxb, shard))
+	}
 }
 
 // recoverTwice recovers the store by itself and checks that a second recovery finds nothing to do. It returns the first report.

@@ -14,18 +14,27 @@ import (
 	"opossum/recovery"
 )
 
-// Event files on a disk that is full: appends are refused, nothing acknowledged is lost, closing and opening work, and with
+// Event files or packs on a disk that is full: appends are refused, nothing acknowledged is lost, closing and opening work, and with
 // room everything goes on.
 func TestAFullDiskUnderTheEventFilesRefusesAppendsAndLosesNothing(t *testing.T) {
+	fullDisk(t, recovery.EventsDir, &Options{MinFreeBytes: -1, LooseEvents: KeepLoose})
+}
+
+func TestAFullDiskUnderThePacksRefusesAppendsAndLosesNothing(t *testing.T) {
+	if smallShards { // else it would be the log that is full before
+		fullDisk(t, "packs", &Options{MinFreeBytes: -1, LooseEvents: 1})
+	}
+}
+
+func fullDisk(t *testing.T, full string, opts *Options) {
 	if !testmount.Private(t) {
 		return
 	}
 	dir := filepath.Join(t.TempDir(), "store")
-	opts := &Options{MinFreeBytes: -1}
 	e, err := Open(dir, opts) // makes the directories
 	require.NoError(t, err)
 	require.NoError(t, e.Close())
-	events := filepath.Join(dir, recovery.EventsDir)
+	events := filepath.Join(dir, full)
 	testmount.Tmpfs(t, events, "size=64k", 0)
 
 	id, acked := uint64(workload.IDsPerWriter), []SequencedEvent(nil)

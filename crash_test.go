@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"opossum/internal/workload"
 	"opossum/ledger"
 	"opossum/recovery"
+	"opossum/wal"
 )
 
 // TestNothingAcknowledgedIsLostWhenTheProcessIsKilled kills real processes, 200 times, and looks at what they left. Several
@@ -66,19 +68,30 @@ type crashStore struct {
 	config crashConfig
 	cycle  int
 	epoch  uint64
+	packed int  // shards, when it was last looked at
 	closed bool // the last child may have closed the store before it was killed
 	met    *crashCounts
 }
 
 // crashCounts are the situations that the cycles met: a test that never met one proves nothing about it.
-type crashCounts struct{ points, recoveries, tails, generations, checkpoints, backlogs, epochs atomic.Int64 }
+type crashCounts struct {
+	points, recoveries, tails, generations, checkpoints, backlogs, epochs atomic.Int64
+	packs, halves, begun, unpacked                                        atomic.Int64
+}
 
 func (c *crashCounts) check(t *testing.T) {
-	for what, n := range map[string]*atomic.Int64{
+	counts := map[string]*atomic.Int64{
 		"kills at a chosen point": &c.points, "killed recoveries": &c.recoveries, "torn tails": &c.tails,
 		"logs of several generations": &c.generations, "logs with a checkpoint": &c.checkpoints,
 		"logs with events that were not filed": &c.backlogs, "raised epochs": &c.epochs,
-	} {
+	}
+	if smallShards {
+		counts["stores with packs"] = &c.packs
+		counts["stores with a shard both packed and loose"] = &c.halves
+		counts["packs that were being written"] = &c.begun
+		counts["stores that unpacked"] = &c.unpacked
+	}
+	for what, n := range counts {
 		t.Logf("%4d %s", n.Load(), what)
 		require.Positive(t, n.Load(), what)
 	}
@@ -92,6 +105,7 @@ func (s *crashStore) look() {
 		return // killed while the store was created
 	}
 	require.NoError(s, err)
+	s.lookAtPacks(led)
 	used := 0
 	for _, g := range scanLog(s.T, s.config.Dir) {
 		if g.Linked && g.Next() > led.Materialized+1 {
@@ -109,12 +123,40 @@ func (s *crashStore) look() {
 	}
 }
 
+// lookAtPacks counts what packing and unpacking left when they were killed.
+func (s *crashStore) lookAtPacks(led ledger.State) {
+	s.Helper()
+	files, err := eventfile.OpenExisting(filepath.Join(s.config.Dir, recovery.EventsDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	require.NoError(s, err)
+	defer func() { require.NoError(s, files.Close()) }()
+	require.NoError(s, files.Bind(wal.StoreID(led.Store).Seed()))
+	shards := files.PackedShards()
+	if len(shards) > 0 {
+		s.met.packs.Add(1)
+	}
+	if slices.ContainsFunc(shards, func(shard Position) bool { _, err := os.Stat(filepath.Dir(files.Path(shard))); return err == nil }) {
+		s.met.halves.Add(1)
+	}
+	if s.packed > len(shards) {
+		s.met.unpacked.Add(1)
+	}
+	s.packed = len(shards)
+	begun, err := filepath.Glob(filepath.Join(s.config.Dir, "packs", ".tmp-*"))
+	require.NoError(s, err)
+	s.met.begun.Add(int64(len(begun)))
+}
+
 // live is one cycle.
 func (s *crashStore) live() {
 	s.Helper()
 	s.config.First = uint64(s.cycle+1) * 100 * workload.IDsPerWriter
+	s.config.Loose = looseEvents[s.r.IntN(len(looseEvents))]
 	how := s.write()
 	s.look()
+	s.config.Loose = looseEvents[s.r.IntN(len(looseEvents))]
 	torn := s.r.IntN(3) == 0 && s.tear()
 	if s.r.IntN(4) == 0 {
 		how += s.killRecoveries()
@@ -138,6 +180,7 @@ func (s *crashStore) write() (how string) {
 	c := s.config
 	c.Writers, c.Appends = 1+s.r.IntN(6), 500
 	c.Filing = []string{"", "prompted", "prompted", "paused"}[s.r.IntN(4)]
+	c.Repack = s.r.IntN(2) == 0
 	after := s.r.IntN(40)
 	if s.r.IntN(6) == 0 { // in the middle of Close
 		c.Close, c.Appends, c.Filing = true, 1+s.r.IntN(12), c.Filing[:0]
@@ -154,8 +197,11 @@ func (s *crashStore) write() (how string) {
 	s.closed = false
 	if s.r.IntN(2) == 0 {
 		c.Point, c.At = crashPoints[s.r.IntN(len(crashPoints))], 1+s.r.Int64N(25)
-		if c.Point == "before a successor" {
+		switch c.Point {
+		case "before a successor":
 			c.At = 1 + s.r.Int64N(3)
+		case "repacking":
+			c.Repack, c.At = true, 1+s.r.Int64N(5)
 		}
 		after = 60 // in case it does not come by so often
 	}
@@ -165,7 +211,7 @@ func (s *crashStore) write() (how string) {
 	if last == "point" {
 		s.met.points.Add(1)
 	}
-	return fmt.Sprintf("%d writers, filing %q, killed after %d acks at %q (%s)", c.Writers, c.Filing, acks, last, c.Point)
+	return fmt.Sprintf("%d writers, filing %q, loose %d, repacking %t, killed after %d acks at %q (%s)", c.Writers, c.Filing, c.Loose, c.Repack, acks, last, c.Point)
 }
 
 // killRecoveries kills processes that do nothing but open the store, somewhere in between.

@@ -18,6 +18,7 @@ import (
 	"opossum/internal/eventfile"
 	"opossum/internal/follower"
 	"opossum/internal/index"
+	"opossum/internal/lock"
 	"opossum/internal/sequencer"
 	"opossum/internal/step"
 	"opossum/internal/storage"
@@ -42,6 +43,7 @@ type Engine struct {
 	files  *eventfile.Store
 	log    *wal.Log
 	index  *index.Index
+	places *index.Places
 	ledger *ledger.Ledger
 	seq    *sequencer.Sequencer
 	mat    *materializer.Materializer
@@ -122,7 +124,7 @@ func (e *Engine) open(h hooks) (err error) {
 	if err := checkForeign(e.dir); err != nil {
 		return err
 	}
-	if e.lock, err = lock(filepath.Join(e.dir, recovery.LockFile)); err != nil {
+	if e.lock, err = lock.Take(filepath.Join(e.dir, recovery.LockFile)); err != nil {
 		return err
 	}
 	undo = append(undo, e.lock.Unlock)
@@ -136,6 +138,7 @@ func (e *Engine) open(h hooks) (err error) {
 		return err
 	}
 	undo = append(undo, e.files.Close)
+	e.files.BoundCache(e.opts.CacheBytes)
 	opened, found, err := e.recover()
 	if err != nil {
 		return err
@@ -146,11 +149,11 @@ func (e *Engine) open(h hooks) (err error) {
 		e.logger.Warn("opossum: a damaged index segment is dropped, what it held is indexed anew", "error", damage)
 	}
 	id := wal.StoreID(opened.Ledger.Store)
-	places := index.NewPlaces(opened.Report.Materialized)
+	e.places = index.NewPlaces(opened.Report.Materialized)
 	loaded, err := recovery.Load(opened, found, e.files, index.Config{
 		Dir: filepath.Join(e.dir, recovery.IndexDir), Seed: id.Seed(), RecentBytes: e.opts.RecentBytes,
 		Damaged: func() { e.mat.Mend() }, Spare: func() (uint64, error) { return e.seq.Spare() },
-	}, places)
+	}, e.places)
 	if err != nil {
 		return err
 	}
@@ -167,7 +170,7 @@ func (e *Engine) open(h hooks) (err error) {
 	e.report.Took = time.Since(start)
 	e.ledger = ledger.New(e.report.Materialized, e.index.Base(), e.report.Head)
 	e.learnStorage(h.measure)
-	e.start(id.Seed(), places, loaded.Backlog, h)
+	e.start(id.Seed(), loaded.Backlog, h)
 	e.logger.Info("opossum: opened", "dir", e.dir, "report", e.report.String(),
 		"flush", e.strategy, "group_wait", e.flush.GroupWait, "storage", e.storageClass())
 	return nil
@@ -244,25 +247,26 @@ func (e *Engine) freeSpace(h hooks) (uint64, error) {
 }
 
 // start sets the parts in motion. From here on nothing fails.
-func (e *Engine) start(seed uint64, places *index.Places, backlog uint64, h hooks) {
+func (e *Engine) start(seed, backlog uint64, h hooks) {
 	free := func() (uint64, error) { return e.freeSpace(h) }
 	if e.opts.MinFreeBytes < 0 {
 		free = func() (uint64, error) { return 1 << 62, nil }
 	}
 	e.seq = sequencer.New(sequencer.Config{
-		Log: e.log, Ledger: e.ledger, Index: e.index, Places: places, Seed: seed,
+		Log: e.log, Ledger: e.ledger, Index: e.index, Places: e.places, Seed: seed,
 		Flush: e.flush, Limits: e.opts.limits(), Backlog: backlog, Free: free,
 		Hurry: func() { e.mat.Hurry() }, Full: func() { e.mat.Tend() }, Clock: e.opts.Clock, Logger: e.logger,
 		ID: e.idOf, Poisoned: e.poisoned, Snapshotted: h.snapshotted,
 	})
 	e.reads = query.New(query.Config{
-		Ledger: e.ledger, Index: e.index, Places: places, Log: e.log, Files: e.files, Seed: seed, Trace: e.traceReads(),
+		Ledger: e.ledger, Index: e.index, Places: e.places, Log: e.log, Files: e.files, Seed: seed, Trace: e.traceReads(),
 	})
 	e.mat = materializer.New(materializer.Config{
-		Ledger: e.ledger, Log: e.log, Index: e.index, Places: places, Files: e.files, Seed: seed, Logger: e.logger,
+		Ledger: e.ledger, Log: e.log, Index: e.index, Places: e.places, Files: e.files, Seed: seed, Logger: e.logger,
 		Checkpoint: e.checkpoint, Filed: e.seq.Filed, Sealed: e.seq.Sealed, NoSpace: e.seq.NoSpace,
 		Sync: e.seq.Sync, Fetch: e.eventAt,
-		Busy: e.seq.Busy, Held: e.seq.Held, Failed: e.seq.Poison,
+		Busy: e.seq.Busy, Held: e.seq.Held, Lag: e.seq.Lag, Failed: e.seq.Poison,
+		LooseEvents: e.opts.LooseEvents, Spare: e.seq.Spare,
 	})
 	e.mat.Start()
 	e.watchdog.Go(e.watch)
@@ -457,6 +461,42 @@ func (e *Engine) PauseFiling(ctx context.Context) (resume func(), err error) {
 		return nil, fmt.Errorf("opossum: pause filing: %w", errOpenedReadOnly)
 	}
 	return e.mat.Pause(ctx)
+}
+
+// Pack packs every whole shard of 10,000 events that is materialized, whatever Options.LooseEvents says, and does not step aside for appends. progress, if not nil, is
+// called now and then with how many events of how many are done. What was packed before an error stays packed.
+// Errors: ErrInvalidOption if Options.LooseEvents is KeepLoose; ErrDiskFull; ErrCorrupt; ErrReadOnly; ErrClosed; ctx's.
+func (e *Engine) Pack(ctx context.Context, progress func(done, total uint64)) error {
+	if e.follow == nil && e.opts.LooseEvents == KeepLoose {
+		return fmt.Errorf("opossum: pack: %w: LooseEvents is KeepLoose, which never packs", ErrInvalidOption)
+	}
+	return e.repack("pack", func() error { return e.mat.Pack(ctx, progress) })
+}
+
+// Unpack turns all packs back into event files: one for each event. It is for an engine with LooseEvents KeepLoose; any other would pack them again.
+// progress is as in Pack. What was unpacked before an error stays so.
+// Errors: ErrInvalidOption if Options.LooseEvents is not KeepLoose; ErrDiskFull; ErrCorrupt; ErrReadOnly; ErrClosed; ctx's.
+func (e *Engine) Unpack(ctx context.Context, progress func(done, total uint64)) error {
+	if e.follow == nil && e.opts.LooseEvents != KeepLoose {
+		return fmt.Errorf("opossum: unpack: %w: LooseEvents is %d, and has to be KeepLoose: else they would be packed again", ErrInvalidOption, e.opts.LooseEvents)
+	}
+	return e.repack("unpack", func() error { return e.mat.Unpack(ctx, progress) })
+}
+
+func (e *Engine) repack(what string, do func() error) error {
+	err := error(nil)
+	switch {
+	case e.follow != nil:
+		err = errOpenedReadOnly
+	case e.closed.Load():
+		err = ErrClosed
+	default:
+		err = do()
+	}
+	if err != nil {
+		return fmt.Errorf("opossum: %s: %w", what, err)
+	}
+	return nil
 }
 
 // Close commits what is staged, checkpoints what is filed, seals the index, records the clean end, and releases the directory. It does

@@ -277,7 +277,7 @@ func TestAStoreOpenedBelowTheFloorRefusesItsFirstAppend(t *testing.T) {
 }
 
 func TestTheFloorCountsTheFilesOfTheBacklog(t *testing.T) {
-	e := openStore(t, t.TempDir(), &Options{MinFreeBytes: 1 << 20}, hooks{free: func() (uint64, error) { return 1<<20 + 100*4096, nil }})
+	e := openStore(t, t.TempDir(), &Options{MinFreeBytes: 1 << 20, LooseEvents: KeepLoose}, hooks{free: func() (uint64, error) { return 1<<20 + 100*4096, nil }})
 	resume, err := e.PauseFiling(ctxb)
 	require.NoError(t, err)
 	defer resume()

@@ -163,7 +163,7 @@ func TestByDefaultWhatIsAcknowledgedIsDurable(t *testing.T) {
 
 func TestWaitMaterializedReturnsWhenTheFilesAreThere(t *testing.T) {
 	dir := t.TempDir()
-	e := openStore(t, dir, nil, hooks{})
+	e := openStore(t, dir, keepLoose, hooks{})
 	require.NoError(t, e.WaitMaterialized(ctxb, 0))
 	p := appendOK(t, e, nil, numbered(300, "T")...)
 	require.NoError(t, e.WaitMaterialized(ctxb, p))
@@ -187,7 +187,7 @@ func TestWaitMaterializedReturnsWhenTheFilesAreThere(t *testing.T) {
 }
 
 func TestFilingPausedAndResumedLosesNothing(t *testing.T) {
-	e := openStore(t, t.TempDir(), nil, hooks{})
+	e := openStore(t, t.TempDir(), keepLoose, hooks{})
 	resume, err := e.PauseFiling(ctxb)
 	require.NoError(t, err)
 	p := appendOK(t, e, nil, numbered(200, "T")...)

@@ -30,7 +30,7 @@ const testPatience = 20 * time.Second
 // between memory and segments many times.
 const testRecentBytes = 32 << 10
 
-// openStore opens the store in dir and closes it with the test. The index keeps little in memory unless opts say otherwise.
+// openStore opens the store in dir and closes it with the test. Unless opts say otherwise the index keeps little in memory, and any number of events stays loose.
 func openStore(t testing.TB, dir string, opts *Options, h hooks) *Engine {
 	t.Helper()
 	var o Options
@@ -38,6 +38,9 @@ func openStore(t testing.TB, dir string, opts *Options, h hooks) *Engine {
 		o = *opts
 	}
 	setDefault(&o.RecentBytes, testRecentBytes)
+	if o.LooseEvents == 0 && !o.ReadOnly {
+		o.LooseEvents = someLoose(t)
+	}
 	e, err := open(dir, &o, h)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = e.Close() })
@@ -260,14 +263,14 @@ func waitAssigned(t testing.TB, e *Engine, p Position) {
 }
 
 // copyStore copies the directory of an open store as a killed process would leave it. REQUIRES: no appends.
-// The ledger goes first, then the log, then the files: an older checkpoint is always right.
+// The ledger goes first, then the log, then the files, then the packs that they may have moved to: an older checkpoint is always right.
 func copyStore(t testing.TB, e *Engine) string {
 	t.Helper()
 	resume, err := e.PauseFiling(ctxb)
 	require.NoError(t, err)
 	defer resume()
 	to := filepath.Join(t.TempDir(), "copy")
-	for _, name := range []string{"ledger.json", "wal", "events", "index", "LOCK"} {
+	for _, name := range []string{"ledger.json", "wal", "events", "packs", "index", "LOCK"} {
 		from := filepath.Join(e.Dir(), name)
 		err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {

@@ -45,15 +45,19 @@ type busyOwner struct {
 	each  [writersOfBusyOwner]atomic.Uint64 // and the last position of each writer
 	mu    sync.Mutex
 	at    []workload.Place // what is at a position, as far as it is acknowledged; the zero place if not
-	did   struct{ rotations, trimmed, seals, merges, opened uint64 }
+	did   struct{ rotations, trimmed, seals, merges, packs, unpacks, opened uint64 }
 }
 
 const writersOfBusyOwner = 4
 
 // run owns the store until end.
-func (o *busyOwner) run(end time.Time) error {
+func (o *busyOwner) run(end time.Time, r *rand.Rand) error {
 	for session := uint64(1); time.Now().Before(end); session++ {
-		e, err := open(o.dir, &Options{RecentBytes: 32 << 10, MinFreeBytes: -1}, hooks{wal: wal.Options{RotateBytes: 16 << 10}})
+		loose := KeepLoose // each third session unpacks what the others packed
+		if session%3 != 0 {
+			loose = looseEvents[r.IntN(len(looseEvents))]
+		}
+		e, err := open(o.dir, &Options{RecentBytes: 32 << 10, MinFreeBytes: -1, LooseEvents: loose}, hooks{wal: wal.Options{RotateBytes: 16 << 10}})
 		if err != nil {
 			return err
 		}
@@ -67,6 +71,7 @@ func (o *busyOwner) run(end time.Time) error {
 		o.did.trimmed += m.Trimmed
 		o.did.seals += m.Seals
 		o.did.merges += m.Merges
+		o.did.packs += e.mat.Stats().Packs
 		o.did.opened++
 		if err := errors.Join(err, e.Close()); err != nil {
 			return err
@@ -77,8 +82,8 @@ func (o *busyOwner) run(end time.Time) error {
 
 func (o *busyOwner) session(e *Engine, session uint64, until time.Time) error {
 	var writers, others sync.WaitGroup
-	errs := make([]error, writersOfBusyOwner+1)
-	checkpoints := make(chan Position, 1)
+	errs := make([]error, writersOfBusyOwner+2)
+	checkpoints, repacks := make(chan Position, 1), make(chan struct{}, 1)
 	for w := range writersOfBusyOwner {
 		writers.Go(func() {
 			for n := uint64(0); n < workload.IDsPerWriter && time.Now().Before(until) && errs[w] == nil; n++ {
@@ -86,6 +91,12 @@ func (o *busyOwner) session(e *Engine, session uint64, until time.Time) error {
 				if n%16 == 0 {
 					select {
 					case checkpoints <- e.Head():
+					default:
+					}
+				}
+				if n%128 == 0 {
+					select {
+					case repacks <- struct{}{}:
 					default:
 					}
 				}
@@ -97,8 +108,18 @@ func (o *busyOwner) session(e *Engine, session uint64, until time.Time) error {
 			errs[writersOfBusyOwner] = errors.Join(errs[writersOfBusyOwner], e.WaitMaterialized(ctxb, p))
 		}
 	})
+	others.Go(func() {
+		for range repacks {
+			packed := len(e.files.PackedShards())
+			errs[writersOfBusyOwner+1] = errors.Join(errs[writersOfBusyOwner+1], repack(ctxb, e))
+			if len(e.files.PackedShards()) < packed {
+				o.did.unpacks++
+			}
+		}
+	})
 	writers.Wait()
 	close(checkpoints)
+	close(repacks)
 	others.Wait()
 	return errors.Join(errs...)
 }
@@ -333,7 +354,7 @@ func TestReadersBesideABusyOwner(t *testing.T) {
 			t.Errorf("the reader that follows: %v", err)
 		}
 	})
-	err = o.run(end)
+	err = o.run(end, rand.New(rand.NewPCG(seed, 99)))
 	close(stop)
 	wg.Wait()
 	require.NoError(t, err, "the owner")
@@ -351,6 +372,10 @@ func TestReadersBesideABusyOwner(t *testing.T) {
 		require.Greater(t, o.did.trimmed, uint64(2))
 		require.Greater(t, o.did.seals, uint64(2))
 		require.Greater(t, o.did.merges, uint64(2))
+		if smallShards {
+			require.Greater(t, o.did.packs, uint64(2))
+			require.Positive(t, o.did.unpacks)
+		}
 	}
 }
 
@@ -377,6 +402,7 @@ func readerFollowsTheKilled(t *testing.T, rotate int64) {
 	}
 	for cycle := range cycles {
 		c.First = uint64(cycle+1) * 100 * workload.IDsPerWriter
+		c.Loose, c.Repack = looseEvents[rnd.IntN(len(looseEvents))], rnd.IntN(2) == 0
 		until, child := 20+rnd.IntN(200), c
 		if cycle == 0 { // which must come to a checkpoint, however busy the machine is
 			child.Appends, child.Filing, until = 50, "waited", 1<<30

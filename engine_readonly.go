@@ -32,6 +32,7 @@ func (e *Engine) openReadOnly() (err error) {
 	} else if err != nil {
 		return err
 	}
+	e.files.BoundCache(e.opts.CacheBytes)
 	e.follow, err = follower.Open(follower.Config{
 		Dir: e.dir, WALDir: filepath.Join(e.dir, recovery.WALDir), IndexDir: filepath.Join(e.dir, recovery.IndexDir),
 		Files: e.files, Fetch: recovery.FromFiles(e.files), RecentBytes: e.opts.RecentBytes, Logger: e.logger,
@@ -40,9 +41,9 @@ func (e *Engine) openReadOnly() (err error) {
 		return errors.Join(err, e.files.Close())
 	}
 	e.disk.state = e.follow.State()
-	e.index, e.ledger = e.follow.Index(), e.follow.Ledger()
+	e.index, e.places, e.ledger = e.follow.Index(), e.follow.Places(), e.follow.Ledger()
 	e.reads = query.New(query.Config{
-		Ledger: e.ledger, Index: e.index, Places: e.follow.Places(), Log: e.follow.Log(), Files: e.files,
+		Ledger: e.ledger, Index: e.index, Places: e.places, Log: e.follow.Log(), Files: e.files,
 		Seed: wal.StoreID(e.disk.state.Store).Seed(), Failed: e.follow.Err, Trace: e.traceReads(),
 	})
 	filed, head := e.Materialized(), e.Head() // in this order: both may grow

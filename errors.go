@@ -1,6 +1,9 @@
 package opossum
 
-import "opossum/dcb"
+import (
+	"opossum/dcb"
+	"opossum/decision"
+)
 
 // Sentinels for errors.Is; their contracts stand in package dcb, with narrower ones for each way in which an
 // event or a query can be invalid.
@@ -25,10 +28,14 @@ var (
 	ErrOutcomeUnknown  = dcb.ErrOutcomeUnknown
 	ErrDiskFull        = dcb.ErrDiskFull
 	ErrCorrupt         = dcb.ErrCorrupt
+
+	ErrInvalidProjection  = decision.ErrInvalidProjection
+	ErrProjectionPanicked = decision.ErrProjectionPanicked
 )
 
 // Details for errors.As.
 type (
 	ConditionFailedError = dcb.ConditionFailedError
 	CorruptError         = dcb.CorruptError
+	PanicError           = decision.PanicError // of a projection
 )

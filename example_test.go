@@ -110,7 +110,58 @@ func ExampleOpenRoot() {
 	// true
 }
 
-// A decision rests on what was read: the condition makes sure that nothing relevant has happened since.
+// A decision that rests on several events: facts are folded from the history, and what is decided is appended if none of them has changed meanwhile.
+func ExampleDecide() {
+	dir, err := os.MkdirTemp(".", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	store, err := opossum.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+
+	// A fact is a query and a fold.
+	seatsTaken := func(course opossum.Tag) opossum.Projection[int] {
+		return opossum.Projection[int]{
+			Query: opossum.Match(opossum.QueryItem{Types: []string{"Enrolled"}, Tags: []opossum.Tag{course}}),
+			Apply: func(taken int, _ opossum.SequencedEvent) int { return taken + 1 },
+		}
+	}
+	isEnrolled := func(student, course opossum.Tag) opossum.Projection[bool] {
+		return opossum.Projection[bool]{
+			Query: opossum.Match(opossum.QueryItem{Types: []string{"Enrolled"}, Tags: []opossum.Tag{student, course}}),
+			Apply: func(bool, opossum.SequencedEvent) bool { return true },
+		}
+	}
+	// A decision is a function of facts. If one of them changes before its events are appended, it is made again.
+	enrol := func(student, course opossum.Tag) error {
+		facts := opossum.Join2(seatsTaken(course), isEnrolled(student, course))
+		_, err := opossum.Decide(ctx, store, facts, func(f opossum.Pair[int, bool]) ([]opossum.Event, error) {
+			switch taken, enrolled := f.First, f.Second; {
+			case enrolled:
+				return nil, errors.New("enrolled already")
+			case taken >= 2:
+				return nil, errors.New("the course is full")
+			}
+			return []opossum.Event{{Type: "Enrolled", Tags: []opossum.Tag{student, course}}}, nil
+		})
+		return err
+	}
+	for _, student := range []opossum.Tag{"student:1", "student:1", "student:2", "student:3"} {
+		fmt.Println(student, enrol(student, "course:c1"))
+	}
+	// Output:
+	// student:1 <nil>
+	// student:1 enrolled already
+	// student:2 <nil>
+	// student:3 the course is full
+}
+
+// What Decide does, by hand: the condition makes sure that nothing relevant has happened since what the decision rests on was read.
 func ExampleEngine_Append_decision() {
 	dir, err := os.MkdirTemp(".", "example-")
 	if err != nil {

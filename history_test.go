@@ -220,7 +220,9 @@ func TestARecordedConcurrentHistoryIsLinearizable(t *testing.T) {
 		r := rng(seed + uint64(i))
 		opts := &Options{Flush: []Flush{FlushBatch, FlushDisabled}[i%2]}
 		e := openStore(t, t.TempDir(), opts, hooks{})
+		stop := repacking(t, e)
 		history := recordHistory(e, r, 3+r.IntN(6), 30, i%3 == 2)
+		stop()
 		result, info := porcupine.CheckOperationsVerbose(model, history, testPatience)
 		if result != porcupine.Ok {
 			path := filepath.Join(os.TempDir(), fmt.Sprintf("opossum-history-%d.html", seed)) // stays for who looks into it
@@ -266,6 +268,7 @@ func TestEveryStoredDecisionHoldsWhenRecomputedFromTheLog(t *testing.T) {
 		e := openStore(t, dir, opts, hooks{})
 		const writers = 24
 		each := rounds(150)
+		stop := repacking(t, e)
 		race(writers, func(w int) {
 			r := rng(seed + uint64(run*1000+w))
 			for range each {
@@ -289,10 +292,14 @@ func TestEveryStoredDecisionHoldsWhenRecomputedFromTheLog(t *testing.T) {
 				i += ev.Size
 			}
 		}
+		stop()
 		verify()
-		require.NoError(t, e.Close())
-		e = openStore(t, dir, opts, hooks{})
-		verify()
+		for range 2 {
+			require.NoError(t, e.Close())
+			e = openStore(t, dir, opts, hooks{})
+			require.NoError(t, repack(ctxb, e))
+			verify()
+		}
 	}
 }
 

@@ -19,12 +19,17 @@ import (
 // ARCHITECTURE.md draws the same picture.
 var layers = []string{
 	"dcb internal/histogram internal/step internal/testmount",
-	"internal/codec internal/segment internal/workload",
+	"internal/codec internal/lock internal/name internal/segment internal/workload",
+	"internal/pack",
 	"wal ledger internal/index internal/eventfile internal/storage",
-	"internal/sequencer internal/follower materializer query recovery",
+	"internal/sequencer internal/follower materializer query recovery decision projection",
 	".",
 	"metrics tracing",
-	"bench/chart bench/harness crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/variant",
+	"examples/internal/payload",
+	"examples/internal/scenario examples/internal/shell",
+	"examples/course-subscriptions examples/unique-username examples/invoice-number examples/opt-in-token examples/dynamic-product-price " +
+		"examples/prevent-record-duplication examples/event-sourced-aggregate",
+	"bench/chart bench/harness crashlab/internal/host crashlab/internal/invariant crashlab/internal/lab crashlab/internal/readmodel crashlab/internal/variant",
 	"bench/page crashlab/internal/blockdisk crashlab/internal/child crashlab/mutate",
 	"crashlab/worker crashlab/internal/blockreplay crashlab/internal/diskerror crashlab/internal/ioerror crashlab/internal/killpoint crashlab/internal/powercut " +
 		"crashlab/internal/race crashlab/internal/rot crashlab/internal/story",
@@ -131,12 +136,10 @@ func TestTheHouseNoticesArrowsThatPointUpOrSideways(t *testing.T) {
 // for in ARCHITECTURE.md, and heavy ones (plots, servers, rival stores) never join.
 var embedded = []string{
 	"github.com/HdrHistogram/hdrhistogram-go", // flush times: quantiles that are exact at every magnitude
-	"github.com/bits-and-blooms/bitset",       // of vellum
-	"github.com/blevesearch/mmap-go",          // of vellum
-	"github.com/blevesearch/vellum",           // the terms of an index segment
 	"github.com/cespare/xxhash/v2",            // checksums
 	"github.com/gofrs/flock",                  // the directory's lock, on every platform
 	"github.com/google/uuid",                  // event and store identities
+	"github.com/klauspost/compress",           // zstd, of packs
 	"github.com/tidwall/gjson",                // of tidwall/wal
 	"github.com/tidwall/match",                // of tidwall/gjson
 	"github.com/tidwall/pretty",               // of tidwall/gjson

@@ -89,7 +89,7 @@ func merged(all []message) []message {
 
 func TestThePageListsEveryMessage(t *testing.T) {
 	var said []message
-	for _, dir := range []string{".", "internal", "wal", "ledger", "materializer", "query", "recovery"} {
+	for _, dir := range []string{".", "internal", "wal", "ledger", "materializer", "query", "recovery", "projection"} {
 		if dir != "." {
 			said = append(said, messagesOf(t, dir)...)
 			continue

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"opossum/internal/histogram"
+	"opossum/internal/index"
 	"opossum/ledger"
 )
 
@@ -12,6 +13,9 @@ type Latencies = histogram.Snapshot[time.Duration]
 
 // Sizes are how large something was, each time.
 type Sizes = histogram.Snapshot[int64]
+
+// SegmentTier tells of the index segments of about one size, of which eight are merged into one of the next tier.
+type SegmentTier = index.TierStats
 
 // Metrics is a snapshot of what an engine has done since Open. The figures need not be of one instant. docs/metrics.md lists them with their names in
 // Prometheus; package opossum/metrics exports them.
@@ -43,20 +47,30 @@ type Metrics struct {
 	Held                uint64        // appends that had to wait, for filing at MaxLag or for the index to give memory back
 
 	RecentBytes  int64  // memory that the index of the newest events takes, about
+	RecentBudget int64  // and should take: Options.RecentBytes
+	PlacesBytes  int64  // memory that the places in the log take of events that are not yet filed, and of those that the log still holds
+	CacheBytes   int64  // memory that decompressed blocks of packs take
+	CacheBudget  int64  // and may take: Options.CacheBytes
+	CacheHits    uint64 // blocks that were found there
+	CacheMisses  uint64 // and those that were not
+	OpenPacks    int    // packs that are kept open, each with a descriptor and some 8 KiB for its table
 	Segments     int    // of the index, on the disk
 	SegmentBytes int64  // in them
+	SegmentTiers []SegmentTier
 	Seals        uint64 // segments written from memory
 	Merges       uint64 // of segments
 	Rebuilt      uint64 // segments that were damaged, and built anew
 
 	Files         uint64 // event files written
+	Packs         uint64 // packs written
+	PackedEvents  uint64 // events in them
 	Checkpoints   uint64
 	Generations   int    // of the log, on the disk
 	Rotations     uint64 // of the log
 	Trimmed       uint64 // generations deleted
 	FilingStalled bool   // an error of the file system holds up filing
 
-	// Events read by where their bodies were found. The log holds the newest, mostly in the page cache: it is the only cache there is, and its hits are LogReads.
+	// Events read, also ahead in vain, by where their bodies were found: in the log, which holds the newest, mostly in the page cache, or in files and packs.
 	LogReads, FileReads uint64
 	Subscriptions       int // whose events are being yielded or waited for
 
@@ -74,9 +88,12 @@ func (e *Engine) Metrics() Metrics {
 	m := Metrics{
 		Assigned: e.ledger.Get(ledger.Assigned), Visible: e.ledger.Get(ledger.Visible),
 		Durable: e.ledger.Get(ledger.Durable), Indexed: e.ledger.Get(ledger.Indexed), Materialized: e.ledger.Get(ledger.Materialized),
-		RecentBytes: ix.RecentBytes, Segments: ix.Segments, SegmentBytes: ix.SegmentBytes,
+		RecentBytes: ix.RecentBytes, Segments: ix.Segments, SegmentBytes: ix.SegmentBytes, SegmentTiers: ix.Tiers,
 		Seals: ix.Seals, Merges: ix.Merges, Rebuilt: ix.Rebuilt,
 	}
+	cache := e.files.CacheStats()
+	m.CacheBytes, m.CacheBudget, m.CacheHits, m.CacheMisses, m.OpenPacks = cache.Bytes, cache.Budget, cache.Hits, cache.Misses, cache.OpenPacks
+	m.RecentBudget, m.PlacesBytes = e.opts.RecentBytes, e.places.Bytes()
 	r := e.reads.Stats()
 	m.LogReads, m.FileReads, m.Subscriptions = r.FromLog, r.FromFiles, r.Subscriptions
 	if e.follow != nil {
@@ -92,7 +109,8 @@ func (e *Engine) Metrics() Metrics {
 	m.Flushes, m.FlushedEvents, m.FlushedBytes = l.Flushes, l.FlushedEvents, l.FlushedBytes
 	m.LastFlush, m.FlushFailures, m.LastFlushError = l.LastFlush, l.Failures, l.LastError
 	m.LagEvents, m.LagBytes, m.LagTime, m.Held = s.LagEvents, s.LagBytes, s.LagTime, s.Held
-	m.Files, m.Checkpoints, m.FilingStalled = f.Files, f.Checkpoints, f.Stalled
+	m.Files, m.Packs, m.PackedEvents = f.Files, f.Packs, f.Packed
+	m.Checkpoints, m.FilingStalled = f.Checkpoints, f.Stalled
 	m.Generations, m.Rotations, m.Trimmed = l.Live, l.Rotations, f.Trimmed
 	m.Poisoned, m.DiskFull = e.poison.Load() != nil, s.DiskFull
 	if d := e.seq.Stalled(time.Now()); d >= stallAfter {

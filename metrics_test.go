@@ -18,7 +18,7 @@ import (
 func TestMetricsAgreeWithARecount(t *testing.T) {
 	for _, f := range strategies {
 		t.Run(f.String(), func(t *testing.T) {
-			e := openStore(t, t.TempDir(), &Options{Flush: f}, hooks{})
+			e := openStore(t, t.TempDir(), &Options{Flush: f, LooseEvents: KeepLoose}, hooks{})
 			var appends, events, rejected, repeated, read atomic.Uint64
 			const writers, each = 8, 60
 			race(writers, func(w int) {

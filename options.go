@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"opossum/internal/eventfile"
 	"opossum/internal/sequencer"
 )
 
@@ -15,10 +16,15 @@ const (
 	DefaultMaxLagBytes  = 512 << 20
 	DefaultMinFreeBytes = 128 << 20
 	DefaultRecentBytes  = 64 << 20
+	DefaultCacheBytes   = 32 << 20
+	DefaultLooseEvents  = 100_000
 
 	DefaultFlushInterval = 100 * time.Millisecond
 	DefaultFlushEvery    = 10
 )
+
+// KeepLoose, as [Options].LooseEvents, keeps every event in a file of its own.
+const KeepLoose = -1
 
 // MinRecentBytes is the least that [Options].RecentBytes may be: a few events.
 const MinRecentBytes = 4096
@@ -53,6 +59,11 @@ type Options struct {
 	// MaxLagBytes bounds the same in bytes of the log. At least 1; default DefaultMaxLagBytes.
 	MaxLagBytes int64
 
+	// LooseEvents is about how many of the newest events stay in files of their own; older ones are packed in idle time, 10,000 at a time, into one file of
+	// compressed blocks. A backlog of that many is packed at once, and has no files of its own meanwhile: so filing keeps up with appends that are faster than files can be
+	// created. KeepLoose never packs. Default DefaultLooseEvents.
+	LooseEvents int
+
 	// MinFreeBytes is the free space that appends leave on the disk, beside what the event files of the backlog will need; below
 	// it they get ErrDiskFull. Default DefaultMinFreeBytes; -1: no floor.
 	MinFreeBytes int64
@@ -61,9 +72,13 @@ type Options struct {
 	// cannot keep up, appends wait. At least MinRecentBytes; default DefaultRecentBytes.
 	RecentBytes int64
 
+	// CacheBytes is the memory, in bytes, that decompressed blocks of packs may take; they are kept for those who ask again for an event nearby. At least 1;
+	// default DefaultCacheBytes.
+	CacheBytes int64
+
 	// ReadOnly opens a store without owning it: no lock is taken, nothing is created or changed, and an owner may be running beside
 	// it, here or in another process. The engine shows what was acknowledged at its last refresh; it refreshes itself
-	// every 50 ms and when [Engine.Refresh] asks for it. Of the other options only RecentBytes, Tracer and Logger have a meaning then.
+	// every 50 ms and when [Engine.Refresh] asks for it. Of the other options only RecentBytes, CacheBytes, Tracer and Logger have a meaning then.
 	ReadOnly bool
 
 	// Tracer is told of appends and reads. Default: none. Package opossum/tracing has one for OpenTelemetry.
@@ -99,6 +114,12 @@ func (o *Options) Validate() error {
 	if o.MaxLagBytes < 0 {
 		bad("MaxLagBytes", o.MaxLagBytes, "at least 1, or 0 for the default")
 	}
+	if o.LooseEvents < KeepLoose {
+		bad("LooseEvents", o.LooseEvents, "at least 1, KeepLoose, or 0 for the default")
+	}
+	if o.CacheBytes < 0 {
+		bad("CacheBytes", o.CacheBytes, "at least 1, or 0 for the default")
+	}
 	if o.MinFreeBytes < -1 {
 		bad("MinFreeBytes", o.MinFreeBytes, "at least 1, -1 for no floor, or 0 for the default")
 	}
@@ -120,6 +141,8 @@ func (o *Options) filled() Options {
 	setDefault(&f.MaxLagBytes, DefaultMaxLagBytes)
 	setDefault(&f.MinFreeBytes, DefaultMinFreeBytes)
 	setDefault(&f.RecentBytes, DefaultRecentBytes)
+	setDefault(&f.CacheBytes, DefaultCacheBytes)
+	setDefault(&f.LooseEvents, DefaultLooseEvents)
 	if f.Logger == nil {
 		f.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -138,9 +161,13 @@ func setDefault[T comparable](field *T, value T) {
 
 // limits puts the options into the sequencer's words.
 func (o Options) limits() sequencer.Limits {
-	return sequencer.Limits{
+	l := sequencer.Limits{
 		LagEvents:  uint64(o.MaxLagEvents),
 		LagBytes:   uint64(o.MaxLagBytes),
 		FloorBytes: uint64(max(o.MinFreeBytes, 0)),
 	}
+	if o.LooseEvents != KeepLoose {
+		l.LooseFiles = 2 * eventfile.ShardPositions // a backlog as long as a shard is packed, and its beginning may be loose
+	}
+	return l
 }

@@ -31,6 +31,8 @@ var badOptions = []struct {
 	{"MaxLagEvents", []Options{{MaxLagEvents: -1}}, []Options{{MaxLagEvents: 1}, {MaxLagEvents: math.MaxInt}}, "at least 1"},
 	{"MaxLagBytes", []Options{{MaxLagBytes: -5}}, []Options{{MaxLagBytes: 1}}, "at least 1"},
 	{"MinFreeBytes", []Options{{MinFreeBytes: -2}}, []Options{{MinFreeBytes: -1}}, "at least 1, -1 for no floor"},
+	{"LooseEvents", []Options{{LooseEvents: -2}}, []Options{{LooseEvents: KeepLoose}, {LooseEvents: 1}}, "KeepLoose"},
+	{"CacheBytes", []Options{{CacheBytes: -1}}, []Options{{CacheBytes: 1}}, "at least 1"},
 	{"RecentBytes", []Options{{RecentBytes: -1}, {RecentBytes: MinRecentBytes - 1}}, []Options{{RecentBytes: MinRecentBytes}}, "at least 4096"},
 }
 
@@ -46,7 +48,7 @@ func TestValidateNamesTheFieldTheValueAndTheRange(t *testing.T) {
 			require.NoError(t, o.Validate(), "%+v", o)
 		}
 	}
-	all := Options{Flush: 77, FlushInterval: -1, FlushEvery: -1, GroupWait: -1, MaxLagEvents: -1, MaxLagBytes: -1, MinFreeBytes: -2, RecentBytes: -1}
+	all := Options{Flush: 77, FlushInterval: -1, FlushEvery: -1, GroupWait: -1, MaxLagEvents: -1, MaxLagBytes: -1, MinFreeBytes: -2, LooseEvents: -2, CacheBytes: -1, RecentBytes: -1}
 	lines := strings.Split(all.Validate().Error(), "\n")
 	require.Len(t, lines, len(badOptions), "every bad field has its line")
 	require.NoError(t, new(Options).Validate())
@@ -77,6 +79,8 @@ func TestDefaultsArePutInPlaceOnce(t *testing.T) {
 	require.EqualValues(t, 512<<20, o.MaxLagBytes)
 	require.EqualValues(t, 128<<20, o.MinFreeBytes)
 	require.EqualValues(t, 64<<20, o.RecentBytes)
+	require.EqualValues(t, 32<<20, o.CacheBytes)
+	require.Equal(t, 100_000, o.LooseEvents)
 	require.NotNil(t, o.Logger)
 	require.NotNil(t, o.Clock)
 	again := o.filled()

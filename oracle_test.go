@@ -120,7 +120,7 @@ func (r *oracleRun) open() {
 	r.valve = new(valve)
 	h.wal.Write = r.valve.write
 	h.wal.RotateBytes = 4096 // so that generations are rotated and trimmed as well
-	e, err := open(r.dir, &Options{Flush: r.flush}, h)
+	e, err := open(r.dir, &Options{Flush: r.flush, LooseEvents: rapid.SampledFrom(looseEvents).Draw(r.t, "loose")}, h)
 	if err != nil {
 		r.t.Fatalf("open: %v", err)
 	}
@@ -298,7 +298,13 @@ func TestResultsEqualAScanWithMatches(t *testing.T) {
 		}()
 		r.open()
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
-			switch step := rapid.IntRange(0, 15).Draw(rt, "step"); step {
+			switch step := rapid.IntRange(0, 16).Draw(rt, "step"); step {
+			case 16:
+				if r.pause == nil {
+					if err := repack(ctxb, r.e); err != nil {
+						rt.Fatal(err)
+					}
+				}
 			case 0:
 				if r.pause == nil {
 					if err := r.e.WaitMaterialized(ctxb, r.e.Head()); err != nil {

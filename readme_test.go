@@ -29,6 +29,7 @@ func TestExamplesInPagesAreTheTestedOnes(t *testing.T) {
 		{"README.md", "README example", "example_test.go", "Example"},
 		{"README.md", "README reader", "example_test.go", "ExampleOpen_readOnly"},
 		{"README.md", "README contexts", "example_test.go", "ExampleOpenRoot"},
+		{"README.md", "README read model", "example_projection_test.go", "ExampleEngine_Projections"},
 		{"docs/flush.md", "recipe production", "example_flush_test.go", "ExampleFlush_production"},
 		{"docs/flush.md", "recipe tests", "example_flush_test.go", "ExampleFlush_tests"},
 		{"docs/flush.md", "recipe staging", "example_flush_test.go", "ExampleFlush_staging"},

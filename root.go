@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 
+	"opossum/internal/lock"
 	"opossum/internal/step"
 	"opossum/recovery"
 )
@@ -407,7 +408,7 @@ func (r *Root) remove(name string, e *Engine) error {
 	if e != nil {
 		_ = e.Close() // see Delete
 	}
-	l, err := lock(filepath.Join(dir, recovery.LockFile))
+	l, err := lock.Take(filepath.Join(dir, recovery.LockFile))
 	if err != nil {
 		return err
 	}

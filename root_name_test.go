@@ -8,10 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	namerules "opossum/internal/name"
 )
 
 func TestContextNames(t *testing.T) {
-	long := strings.Repeat("n", maxName)
+	long := strings.Repeat("n", namerules.Max)
 	for _, name := range []string{
 		"a", "0", "orders", "tenant-7", "tenant_7", "eu.west.1", "2026-11-23", "a..b", "a-", "a_", long,
 		"console", "nul1", "com", "com10", "lpt", "auxiliary", "a.con", "lock", "store", "wal2",
@@ -55,7 +57,7 @@ func TestContextNames(t *testing.T) {
 		err := checkName(name)
 		require.ErrorIs(t, err, ErrInvalidOption, "%q", name)
 		require.ErrorContains(t, err, rule, "%q", name)
-		if len(name) <= maxName {
+		if len(name) <= namerules.Max {
 			require.ErrorContains(t, err, fmt.Sprintf("name %q ", name))
 		}
 	}
@@ -63,8 +65,8 @@ func TestContextNames(t *testing.T) {
 }
 
 func TestEveryDeviceOfWindowsIsRefused(t *testing.T) {
-	require.Len(t, devices, 24)
-	for _, base := range devices {
+	require.Len(t, namerules.Devices, 24)
+	for _, base := range namerules.Devices {
 		for _, name := range []string{base, base + ".txt", base + ".a.b"} {
 			require.ErrorContains(t, checkName(name), "means the device", name)
 			require.NoError(t, checkName("x"+name))
@@ -92,7 +94,7 @@ var nameLike = rapid.OneOf(
 	rapid.StringN(0, 70, 100),
 	rapid.StringOf(rapid.SampledFrom([]rune("aB9.-_/\\:~ \x00\u212aſ¹$"))),
 	rapid.Custom(func(t *rapid.T) string {
-		return rapid.SampledFrom(devices).Draw(t, "device") + rapid.SampledFrom([]string{"", ".", ".txt", "x"}).Draw(t, "extension")
+		return rapid.SampledFrom(namerules.Devices).Draw(t, "device") + rapid.SampledFrom([]string{"", ".", ".txt", "x"}).Draw(t, "extension")
 	}),
 )
 

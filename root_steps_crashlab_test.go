@@ -3,6 +3,7 @@
 package opossum
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -55,6 +56,7 @@ func TestRootStepsDeletionIsDurableBeforeItsFilesGo(t *testing.T) {
 		left, err := filepath.Glob(filepath.Join(dir, ".deleted-*"))
 		require.NoError(t, err)
 		require.Empty(t, left)
+		require.NoError(t, errors.Join(r.Close(), after.Close())) // whose filing would be among the next steps
 	}
 }
 

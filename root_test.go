@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	namerules "opossum/internal/name"
 	"opossum/recovery"
 )
 
@@ -194,7 +195,7 @@ func TestAContextThatDoesNotExistIsCreatedOnlyOnDemand(t *testing.T) {
 
 func TestListIsWhatWasCreated(t *testing.T) {
 	dir := t.TempDir()
-	want := []string{"0", strings.Repeat("z", maxName), "a", "a-", "a..b", "a.b", "a_b", "ab", "store", "x.deleted-a-0123456789abcdef"}
+	want := []string{"0", strings.Repeat("z", namerules.Max), "a", "a-", "a..b", "a.b", "a_b", "ab", "store", "x.deleted-a-0123456789abcdef"}
 	for i := range 30 {
 		want = append(want, goodName.Example(i))
 	}
@@ -838,24 +839,6 @@ func TestAContextIsNeverOpenedHalfDeleted(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-}
-
-// Who opened a lock file before its store was deleted, and gets its lock afterwards, owns nothing.
-func TestTheLockOfADeletedStoreIsNone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), recovery.LockFile)
-	for _, again := range []bool{false, true} {
-		l, err := lock(path)
-		require.NoError(t, err)
-		require.NoError(t, os.Rename(path, path+"-gone"))
-		want := fs.ErrNotExist
-		if again {
-			require.NoError(t, os.WriteFile(path, nil, 0o644))
-			want = ErrLocked
-		}
-		_, err = acquire(l)
-		require.ErrorIs(t, err, want)
-		require.False(t, l.Locked(), "it is let go")
 	}
 }
 

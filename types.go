@@ -37,8 +37,11 @@ func ByTypes(types ...string) Query { return dcb.ByTypes(types...) }
 // ByTags matches events that have all of the tags: one item.
 func ByTags(tags ...Tag) Query { return dcb.ByTags(tags...) }
 
-// AppendOption changes a single append.
-type AppendOption interface{ apply(*appendOptions) }
+// AppendOption changes a single append. Each is a [DecideOption] as well.
+type AppendOption interface {
+	DecideOption
+	apply(*appendOptions)
+}
 
 // appendOptions is what options come to.
 type appendOptions struct{ whenDurable bool }

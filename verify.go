@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"opossum/internal/lock"
 	"opossum/recovery"
 )
 
@@ -27,12 +28,12 @@ type (
 	Loss           = recovery.Loss
 )
 
-// Verify checks everything in the directory of a store that no owner has open: ledger, log, event files, witnesses and names. It changes
+// Verify checks everything in the directory of a store that no owner has open: ledger, log, event files, packs, witnesses and names. It changes
 // nothing and needs no permission to write. Damage is in the report, each piece named with file, offset and positions; a store of which
 // nothing that matters is damaged is VerifyReport.Sound. nil options are the defaults.
 //
 // The error is what kept it from looking: ctx's, ErrLocked while an owner is running, ErrNotStore, ErrVersion, fs.ErrNotExist and
-// fs.ErrPermission. It works on all cores, in memory that grows with what the log holds and with the number of findings, not with the event files.
+// fs.ErrPermission. It works on all cores, in memory that grows with what the log holds and with the number of findings, not with the events that are filed.
 func Verify(ctx context.Context, dir string, o *VerifyOptions) (VerifyReport, error) {
 	if o == nil {
 		o = new(VerifyOptions)
@@ -56,7 +57,7 @@ func Repair(ctx context.Context, dir string, o *RepairOptions) (RepairReport, er
 	if o == nil {
 		o = new(RepairOptions)
 	}
-	take := lock
+	take := lock.Take
 	if o.DryRun {
 		take = lockShared
 	}
@@ -68,17 +69,17 @@ func Repair(ctx context.Context, dir string, o *RepairOptions) (RepairReport, er
 	return r, wrapDir(asReadOnly(err), dir)
 }
 
-// RebuildIndex writes the index segments of a store that no owner has open anew, from its event files, for
+// RebuildIndex writes the index segments of a store that no owner has open anew, from its event files and packs, for
 // whoever does not trust the index. nil options are the defaults.
 //
-// The error Is ErrCorrupt if the ledger or an event file is damaged (then Repair comes first); else ctx's, ErrLocked while an owner is running,
+// The error Is ErrCorrupt if the ledger or an event is damaged (then Repair comes first); else ctx's, ErrLocked while an owner is running,
 // ErrNotStore, ErrVersion, ErrDiskFull, or that of the file system. After an error, call it again: the store works with whatever index there is.
 func RebuildIndex(ctx context.Context, dir string, o *RebuildOptions) (RebuildReport, error) {
 	if o == nil {
 		o = new(RebuildOptions)
 	}
 	var r RebuildReport
-	err := atRest(dir, lock, func(dir string) (err error) {
+	err := atRest(dir, lock.Take, func(dir string) (err error) {
 		r, err = recovery.RebuildIndex(ctx, dir, *o)
 		return err
 	})
@@ -112,7 +113,7 @@ func lockShared(path string) (*flock.Flock, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, locked(path)
+		return nil, lock.Held(path)
 	}
 	return l, nil
 }

@@ -71,7 +71,7 @@ func makePatient(t *testing.T, base string, clean bool) *patient {
 	s := &patient{dir: filepath.Join(base, "store"), older: filepath.Join(base, "older"), clean: clean, materialized: patientBoth}
 	h := hooks{}
 	h.wal.RotateBytes = patientRotates
-	opts := &Options{MinFreeBytes: -1}
+	opts := &Options{MinFreeBytes: -1, LooseEvents: KeepLoose}
 	e := openStore(t, filepath.Join(base, "origin"), opts, h)
 	r := rng(1)
 	fillTo := func(head Position) {
@@ -112,7 +112,9 @@ func makePatient(t *testing.T, base string, clean bool) *patient {
 		codec.Stamp(record, wal.StoreID(id.Store).Seed(), ev.Position)
 		s.records = append(s.records, record)
 		if ev.Position <= patientProvis {
-			require.NoError(t, os.WriteFile(eventfile.Path(filepath.Join(s.dir, recovery.EventsDir), ev.Position), text, 0o644))
+			path := eventfile.Path(filepath.Join(s.dir, recovery.EventsDir), ev.Position)
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+			require.NoError(t, os.WriteFile(path, text, 0o644))
 		}
 	}
 	require.NoError(t, e.Close())

@@ -14,7 +14,7 @@ func cautions(r results) page.Section {
 		"Not that a rival is slow at what it was made for. Each is asked here for an event store's work on two processors: key-value stores are made for updates, SQLite for questions that nobody foresaw, JetStream for many machines and consumers. " +
 			"Its adapters are short and in `bench/peers`: where one could do better, say how.",
 		"Nothing about long runs, but where a section says so. A cell of appends lasts less than a second, on an empty store.",
-		"Nothing about cold reads. What is read lies in the page cache.",
+		"Nothing about cold reads, but where a section says so. What is read lies in the page cache.",
 		"Not that closed loops tell latency. Only the section on latency counts from when an append was due.",
 		"Not that all promise the same. Of the ways in the first section only opossum checks conditions, answers queries and recovers.",
 	} {

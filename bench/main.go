@@ -40,7 +40,7 @@ func main() {
 // own are the ways of this module.
 func own() []harness.Way {
 	ways := append([]harness.Way{harness.FilePerEventIndexed()}, harness.Ways()...)
-	return append(ways, harness.Prewritten(harness.RingBytes), harness.OpossumPaused())
+	return append(ways, harness.Prewritten(harness.RingBytes), harness.OpossumPaused(), harness.OpossumLoose())
 }
 
 // settings are the arguments of one call.
@@ -59,6 +59,7 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 	for _, e := range experiments() {
 		names = append(names, e.name)
 	}
+	names = slices.Compact(names)
 	only := flags.String("only", "", "measure these only, separated by commas: "+strings.Join(names, ", "))
 	flags.StringVar(&s.dir, "dir", "bench-data", "directory on the disk to measure; what it is given is removed again")
 	flags.StringVar(&s.out, "out", "bench-report", "directory of the report")

@@ -81,15 +81,80 @@ func inventedOutcome(j harness.Job, load func(time.Duration) *harness.CellResult
 		o.Growth = &harness.GrowthResult{Result: c.Result, Ended: harness.EndedTime, Disk: 1 << 30}
 	case j.Device != nil:
 		o.Device = &harness.DeviceResult{Sequential: 1e9, Syncs: 1e4, P50: some(1e5), P99: some(1e6)}
+	default:
+		o = inventedScale(j, load(time.Second).Result, some)
 	}
 	return o
+}
+
+func inventedScale(j harness.Job, run harness.Result, some func(int) time.Duration) (o harness.Outcome) {
+	size := func() uint64 { return uint64(some(1e9)) }
+	switch {
+	case j.Sustained != nil:
+		o.Sustained = &harness.SustainedResult{Result: run, Drained: run.Elapsed + some(1e9), AllCPU: some(1e9), Parts: []harness.Part{{Name: "packs", Files: 7, Dirs: 1, Bytes: size()}, {Files: 3, Bytes: size()}}}
+		for i := range 4 {
+			o.Sustained.Watched.Moments = append(o.Sustained.Watched.Moments, harness.Moment{At: time.Duration(i+1) * time.Second, Lag: size(), Log: size(), Anon: size()})
+		}
+	case j.Files != nil:
+		o.Files = &harness.FilesResult{Runs: []harness.FilesRun{{Goroutines: 1, Created: some(1e9), Durable: some(1e9)}, {Goroutines: 2, Created: some(1e9), Durable: some(1e9)}}, Occupied: 4200}
+	case j.Reopen != nil:
+		o.Reopen = &harness.ReopenResult{Head: 1000, Tail: 10, Open: some(1e8), Ready: some(1e9), Memory: harness.Resident{Anon: size(), Most: size()}}
+		if j.Reopen.Cold && j.Reopen.After != nil {
+			o.Reopen = &harness.ReopenResult{Missing: "not root"}
+		}
+	case j.Ask != nil:
+		o.Ask = &harness.AskResult{Head: 1000, Missing: "not root", Mixed: harness.MixedRead{Reads: 10, Events: 100, Elapsed: some(1e9), Most: size(), Memory: harness.Resident{Anon: size()}}}
+		for i := range harness.Questions() {
+			answer := harness.Answer{Warm: harness.ReadResult{Reads: 1, Events: 10, Elapsed: some(1e9), P50: some(1e6), P99: some(1e6)}}
+			if i%2 == 0 {
+				answer.Cold = &harness.ReadResult{Reads: 1, Events: 10, Elapsed: some(1e9), P50: some(1e6), Max: some(1e6)}
+			}
+			o.Ask.Answers = append(o.Ask.Answers, answer)
+		}
+	case j.Append != nil:
+		o.Append = &harness.AppendResult{Result: run, Before: 1000}
+	}
+	return o
+}
+
+func TestPromisesOfScaleAreJudged(t *testing.T) {
+	sustained := func(way, shared string, took time.Duration, parts ...harness.Part) cell {
+		o := &harness.SustainedResult{Result: harness.Result{Events: 1000}, Drained: took, Parts: parts}
+		return cell{Experiment: "scale", Job: harness.Job{Way: way, Shared: shared, Sustained: &harness.SustainedJob{Events: 1000}}, Rounds: []harness.Outcome{{Sustained: o}}}
+	}
+	files := cell{Experiment: "scale", Job: harness.Job{Way: loose, Files: &harness.FilesJob{Events: 1000}}, Rounds: []harness.Outcome{{Files: &harness.FilesResult{
+		Runs: []harness.FilesRun{{Goroutines: 1, Durable: 20 * time.Millisecond}, {Goroutines: 2, Durable: 10 * time.Millisecond}}, Occupied: 4096 + 4096 - inodeBytes}}}}
+	r := results{Cells: []cell{
+		sustained(packing, "", 10*time.Millisecond), // 100,000 a second
+		sustained(loose, "", 20*time.Millisecond),   // half of the better of the bare ones
+		files,
+		// A tenth of each event's 8 KiB, and of the rest as much beside either.
+		sustained(packing, scaleStore, time.Second, harness.Part{Name: "packs", Bytes: 819_200}, harness.Part{Name: "index", Bytes: 819_200}),
+	}}
+	for _, anon := range []uint64{99e6, 101e6} {
+		for _, cold := range []bool{false, true} {
+			job := harness.Job{Shared: scaleStore, Reopen: &harness.ReopenJob{Cold: cold, After: &harness.AbandonJob{}}}
+			r.Cells = append(r.Cells, cell{Experiment: "scale", Job: job, Rounds: []harness.Outcome{{Reopen: &harness.ReopenResult{Open: time.Second, Memory: harness.Resident{Anon: anon}}}}})
+		}
+	}
+	verdicts := map[string]string{}
+	for _, p := range r.scaled().promises() {
+		verdicts[p.what] = p.verdict() + " " + p.unit.Text(p.here.Median)
+	}
+	require.Equal(t, map[string]string{
+		"1,000 events, appended, in their place and checkpointed: a second": "met 100\u00a0k",
+		"the same without packs, as a share of the bare files' rate":        "missed 0.5",
+		"open after a kill": "met 1\u00a0s",
+		"anonymous memory when it is open, the most of all opens": "missed 96.3\u00a0MiB",
+		"disk, as a share of what loose files need":               "met 0.182",
+	}, verdicts)
 }
 
 func TestEveryExperimentIsReported(t *testing.T) {
 	for _, s := range []size{full, quick} {
 		r := invented(s)
 		d := r.document()
-		require.Len(t, d.Sections, 12)
+		require.Len(t, d.Sections, 13)
 		for _, section := range d.Sections {
 			require.NotEmpty(t, section.Blocks, section.Title)
 		}
@@ -253,6 +318,28 @@ func TestLargeFilesDoNotStay(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, small, 1)
 	require.Equal(t, "small", filepath.Base(small[0]))
+}
+
+func TestSomeJobsShareADirectory(t *testing.T) {
+	l := &lab{dir: t.TempDir()}
+	var dirs []string
+	for _, shared := range []string{"a", "b", "a", "", ""} {
+		dir, leave, err := l.place(harness.Job{Shared: shared})
+		require.NoError(t, err)
+		require.DirExists(t, dir)
+		large := filepath.Join(dir, "large")
+		require.NoError(t, os.WriteFile(large, make([]byte, largeFile), 0o644))
+		require.NoError(t, leave())
+		if shared != "" {
+			require.FileExists(t, large, "others go on with it")
+		} else {
+			require.NoFileExists(t, large)
+		}
+		dirs = append(dirs, dir)
+	}
+	require.Equal(t, dirs[0], dirs[2])
+	slices.Sort(dirs)
+	require.Len(t, slices.Compact(dirs), 4)
 }
 
 func TestNoJobSpoilsTheOthers(t *testing.T) {

@@ -104,13 +104,13 @@ func (l *lab) group(ctx context.Context, e experiment, jobs []harness.Job) error
 	return nil
 }
 
-// job has a job made in a directory of its own, for so long at most: no store may keep the others from being measured.
+// job has a job made in a directory of its own or in one that it shares, for so long at most: no store may keep the others from being measured.
 func (l *lab) job(ctx context.Context, j harness.Job) (outcome harness.Outcome, err error) {
-	dir, err := os.MkdirTemp(l.dir, "job-")
+	dir, leave, err := l.place(j)
 	if err != nil {
 		return outcome, err
 	}
-	defer func() { err = errors.Join(err, thin(dir)) }()
+	defer func() { err = errors.Join(err, leave()) }()
 	ctx, cancel := context.WithTimeoutCause(ctx, l.size.jobAtMost, fmt.Errorf("given up after %v", l.size.jobAtMost))
 	defer cancel()
 	if j.Fill != nil { // what is of interest is the open after it
@@ -118,6 +118,16 @@ func (l *lab) job(ctx context.Context, j harness.Job) (outcome harness.Outcome, 
 		return harness.Outcome{Open: &opened}, err
 	}
 	return j.Run(ctx, l.programs[j.Way], dir)
+}
+
+// place returns the directory of a job, and what to do there when it has ended.
+func (l *lab) place(j harness.Job) (dir string, leave func() error, err error) {
+	if j.Shared != "" {
+		dir = filepath.Join(l.dir, "shared-"+j.Shared)
+		return dir, func() error { return nil }, os.MkdirAll(dir, 0o755)
+	}
+	dir, err = os.MkdirTemp(l.dir, "job-")
+	return dir, func() error { return thin(dir) }, err
 }
 
 // largeFile is the size from which on a file is removed when its job has ended. Small files stay until the end: on ext4 new ones cost ten times as much as usual for
@@ -180,7 +190,7 @@ func (l *lab) findWays(ctx context.Context) (w ways, remove func() error, err er
 func divide(rivals []harness.Way) ways {
 	w := ways{stores: []string{"opossum"}, plain: []string{"opossum"}}
 	for _, way := range own() {
-		if way.Name != "opossum-paused" {
+		if !strings.HasPrefix(way.Name, "opossum-") {
 			w.files = append(w.files, way.Name)
 		}
 	}

@@ -27,6 +27,7 @@ type size struct {
 	growth    int           // events
 	growTime  time.Duration // at most
 	keepFree  uint64        // bytes of the disk that growth leaves alone
+	scale     scaleSize
 	jobAtMost time.Duration // after which a job is given up: no store may keep the others from being measured
 }
 
@@ -36,21 +37,30 @@ var (
 		writers: []int{1, 4, 16, 64, 256, 1024}, batches: []int{1, 10, 100, 1000}, bytes: []int{100, 256, 1 << 10, 16 << 10}, some: []int{1, 16, 64}, claims: []int{100, 1000},
 		prefill: 20_000, history: 100_000, readTime: 300 * time.Millisecond, opened: 100_000,
 		rate: 1_000, scheduled: 6 * time.Second, sustained: time.Minute, growth: 3_000_000, growTime: 30 * time.Second, keepFree: 20 << 30,
-		jobAtMost: 10 * time.Minute,
+		scale: scaleSize{
+			sustained: 3_000_000, loose: 200_000, store: 10_000_000, tail: 1_000_000, window: 500 * time.Millisecond,
+			ask: 2 * time.Second, cold: 20, mixed: time.Minute, append: 10 * time.Second, keepFree: 10 << 30,
+		},
+		jobAtMost: 20 * time.Minute,
 	}
 	quick = size{
 		rounds: 1, time: 150 * time.Millisecond,
 		writers: []int{1, 64}, batches: []int{1, 100}, bytes: []int{256, 16 << 10}, some: []int{64}, claims: []int{100},
 		prefill: 2_000, history: 2_000, readTime: 20 * time.Millisecond, opened: 2_000,
 		rate: 500, scheduled: time.Second, sustained: 3 * time.Second, growth: 100_000, growTime: 3 * time.Second, keepFree: 1 << 30,
+		scale: scaleSize{
+			sustained: 20_000, loose: 2_000, store: 25_000, tail: 5_000, window: 100 * time.Millisecond,
+			ask: 20 * time.Millisecond, cold: 1, mixed: 200 * time.Millisecond, append: 200 * time.Millisecond, keepFree: 1 << 30,
+		},
 		jobAtMost: time.Minute,
 	}
 )
 
 // The rest of a load where an experiment is about something else.
 const (
-	fewWriters = 16
-	eventBytes = 256
+	fewWriters  = 16
+	manyWriters = 64
+	eventBytes  = 256
 )
 
 // ways are what can be measured, by what it can do.
@@ -68,7 +78,7 @@ type experiment struct {
 	groups func(s size, w ways) [][]harness.Job
 }
 
-// experiments come in the order of the report, except that what leaves millions of files to delete is measured last: a file system is slow for
+// experiments may have the same name: then they are parts of one, that differ in their rounds. They come in the order of the report, except that what leaves millions of files to delete is measured last: a file system is slow for
 // minutes after that.
 func experiments() []experiment {
 	return []experiment{
@@ -116,6 +126,7 @@ func experiments() []experiment {
 				load(w.stores, s, with{load: harness.DecideUniform, prefill: s.prefill}),
 				load(w.stores, s, with{load: harness.DecideHot, prefill: s.prefill}),
 				load(w.stores, s, with{load: harness.Mixed, prefill: s.prefill}),
+				seatJobs(s),
 			}
 		}},
 		{"latency", 2, func(s size, w ways) [][]harness.Job {
@@ -136,7 +147,23 @@ func experiments() []experiment {
 			return groups
 		}},
 		{"growth", 1, growthJobs},
+		{"scale", 1, drainJobs},
+		{"scale", 3, looseJobs},
+		{"scale", 1, storeJobs},
+		{"scale", 3, closedJobs},
+		{"scale", 1, askJobs},
+		{"scale", 3, appendJobs},
+		{"scale", 2, killedJobs}, // last, for it leaves more in the store than it was built with
 	}
+}
+
+// seatJobs ask whether deciders who have nothing to do with each other are slowed down by others who are all after the same. Others who have nothing to do with
+// anybody are measured, too: those also want their part of the processors and of the log.
+func seatJobs(s size) (jobs []harness.Job) {
+	for _, beside := range []string{"", harness.SeatsOwn.Name, harness.SeatsHot.Name} {
+		jobs = append(jobs, load([]string{"opossum"}, s, with{load: harness.SeatsOwn, writers: manyWriters, beside: beside})...)
+	}
+	return append(jobs, load([]string{"opossum"}, s, with{load: harness.SeatsHot, writers: manyWriters})...)
 }
 
 // with is how a load differs from the usual one.
@@ -146,6 +173,7 @@ type with struct {
 	bytes, prefill  int
 	tags, count     int // count: of events, instead of a time
 	noFlush, settle bool
+	beside          string
 	rate            float64
 	time, window    time.Duration
 }
@@ -154,7 +182,7 @@ type with struct {
 func load(names []string, s size, o with) (jobs []harness.Job) {
 	job := harness.LoadJob{Tags: o.tags, Events: o.count,
 		Load: cmp.Or(o.load.Name, harness.Append.Name), Bytes: cmp.Or(o.bytes, eventBytes), NoFlush: o.noFlush, Writers: cmp.Or(o.writers, fewWriters),
-		EventsPerAppend: cmp.Or(o.events, 1), Time: cmp.Or(o.time, s.time), Prefill: o.prefill, Rate: o.rate, Window: o.window, Settle: o.settle,
+		EventsPerAppend: cmp.Or(o.events, 1), Time: cmp.Or(o.time, s.time), Prefill: o.prefill, Rate: o.rate, Window: o.window, Beside: o.beside, Settle: o.settle,
 	}
 	if o.count > 0 {
 		job.Time = 0

@@ -82,6 +82,7 @@ var parts = []struct {
 	{reads, "reads"},
 	{opens, "opens"},
 	{growth, "growth"},
+	{scale, "scale"},
 	{device, "device"},
 	{cautions, ""},
 }

@@ -144,7 +144,44 @@ func decisions(r results) page.Section {
 		t.Rows = append(t.Rows, row)
 	}
 	s.Blocks = append(s.Blocks, page.Block{Table: &t})
+	s.Blocks = append(s.Blocks, seats(cells)...)
 	return s
+}
+
+// seats shows what deciders on courses of their own have to do with those who fight for one: the jobs of seatJobs.
+func seats(cells []cell) []page.Block {
+	at := func(load, beside string) (cell, bool) {
+		found := where(cells, func(j harness.LoadJob) bool { return j.Load == load && j.Beside == beside })
+		if len(found) == 0 {
+			return cell{}, false
+		}
+		return found[0], true
+	}
+	own, hot := harness.SeatsOwn.Name, harness.SeatsHot.Name
+	alone, ok := at(own, "")
+	if !ok {
+		return nil
+	}
+	t := page.Table{Title: "Seats of courses, taken by opossum.Decide", Head: []string{"deciders", "decisions a second", "as a share of alone", "99 of 100 within", "conflicts a decision", "given up"}}
+	row := func(what string, c cell, share string) {
+		givenUp := c.spread(func(o harness.Outcome) float64 { return float64(o.Load.Steps-o.Load.Events) / float64(o.Load.Steps) })
+		conflicts := c.spread(func(o harness.Outcome) float64 { return float64(o.Load.Conflicts) / float64(o.Load.Steps) })
+		p99 := c.spread(func(o harness.Outcome) float64 { return o.Load.P99.Seconds() })
+		t.Rows = append(t.Rows, page.Row(what, rate(c.spread(eventRate)), share, chart.Seconds.Text(p99.Median), fmt.Sprintf("%.2f", conflicts.Median), fmt.Sprintf("%.2f %%", 100*givenUp.Median)))
+	}
+	n := alone.Job.Load.Writers
+	row(fmt.Sprintf("%d, each on a course of its own", n), alone, "1")
+	for _, other := range []struct{ load, what string }{{own, fmt.Sprintf("they, beside %d more of their kind", n)}, {hot, fmt.Sprintf("they, beside %d on one course", n)}} {
+		if c, ok := at(own, other.load); ok {
+			ratio := harness.Ratios(c.Rounds, alone.Rounds, eventRate)
+			row(other.what, c, fmt.Sprintf("%.2f (%.2f to %.2f)", ratio.Median, ratio.Min, ratio.Max))
+		}
+	}
+	if c, ok := at(hot, ""); ok {
+		row(fmt.Sprintf("%d, all on one course", n), c, "")
+	}
+	return []page.Block{text("Do those who decide about one thing slow down those who decide about others? A course has 30 seats; when it is full, the next one opens. Nobody on a course of his own ever has to decide " +
+		"twice. Whoever works beside takes his part of the processors and of the log; more of the same kind show how much that is."), {Table: &t}}
 }
 
 func logRate(label string) chart.Axis { return chart.Axis{Label: label, Scale: chart.Log} }

@@ -137,6 +137,7 @@ var names = labels{
 	"growing-file":           "one growing file",
 	"bare-log":               "bare log, group commit",
 	"opossum-paused":         "opossum, filing paused",
+	"opossum-loose":          "opossum, never packing",
 	"prewritten":             "ceiling: pre-written space",
 	"bbolt-plain":            "bbolt, no index",
 	"pebble-plain":           "Pebble, no index",

@@ -21,7 +21,7 @@ import (
 )
 
 // least is how many crashes a run for CI must have met, by the first word of the techniques' names: less proves too little, however green.
-var least = map[string]uint64{"cuts": 400, "blocks": 600}
+var least = map[string]uint64{"cuts": 400, "blocks": 600, "models": 250}
 
 // session is a run that ends in a report.
 type session struct {
@@ -86,6 +86,7 @@ func (s *session) write() error {
 
 // judge returns errFindings if anything was found, or escaped.
 func (s *session) judge() error {
+	printFindings(s.out, s.Findings()) // once more: of a long output people, and CI, see the end
 	fmt.Fprintf(s.out, "%d findings in %v; the report is in %s.md and .json\n", len(s.Findings()), s.Took.Round(time.Second), s.path)
 	var errs []error
 	for _, name := range s.Escaped() {
@@ -126,7 +127,11 @@ func printLosses(w io.Writer, r lab.Report) {
 
 func printOutcome(w io.Writer, o lab.Outcome) {
 	fmt.Fprintf(w, "%-32s %6d cases %7d crashes %9d acks verified %3d findings %8v\n", o.Technique, o.Cases, o.Crashes, o.Acked, len(o.Findings), o.Took.Round(100*time.Millisecond))
-	for _, f := range o.Findings {
+	printFindings(w, o.Findings)
+}
+
+func printFindings(w io.Writer, found []lab.Finding) {
+	for _, f := range found {
 		fmt.Fprintf(w, "  FINDING at %s: %s\n    %s\n", f.At, f.What, f.Replay())
 		if f.Kept != "" {
 			fmt.Fprintf(w, "    go run ./crashlab replay-state %s\n", f.Kept)

@@ -3,10 +3,11 @@
 // Stages run in an errgroup. Three of them hand positions to the next, each the only writer of what it owns:
 //
 //	pace        wait for durable events; decide how many may be filed now, and how long to leave the disk to the appends
-//	file        read each event's record from the log, write its file
+//	file        read each event's record from the log, write its file; a backlog as long as a shard goes into a pack
 //	checkpoint  syncfs, ledger.json, advance Materialized, trim the log
 //
-// Two stand beside them and look after the index: one seals memory that is full, and one merges segments and rebuilds damaged ones.
+// Three stand beside them: one seals the index's memory that is full, one merges its segments and rebuilds damaged ones, and one packs the files of
+// older events in idle time.
 //
 // One order holds for everything derived: write, syncfs, ledger, delete.
 //

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"opossum/dcb"
-	"opossum/internal/codec"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/ledger"
@@ -34,6 +33,9 @@ const (
 	// retryEvery is how often a write that met a full disk is tried again.
 	retryEvery = 200 * time.Millisecond
 )
+
+// KeepLoose, as Config.LooseEvents, keeps every event in a file of its own.
+const KeepLoose = -1
 
 // Config is what a materializer works on. All fields are required.
 type Config struct {
@@ -57,9 +59,14 @@ type Config struct {
 	Fetch index.Fetch
 	// NoSpace is told when filing stops for want of space, and when it goes on.
 	NoSpace func(stopped bool)
-	// Busy returns how long the committer has had something to do so far; Held whether appends wait for filing.
+	// Busy returns how long the committer has had something to do so far; Held whether appends wait for filing; Lag how much of what the backlog may be it is, from 0 to 1.
 	Busy func() time.Duration
 	Held func() bool
+	Lag  func() float64
+	// LooseEvents is how many of the newest events stay in files of their own when there is time to pack; KeepLoose packs none.
+	LooseEvents int
+	// Spare returns the bytes of disk that nobody lays claim to. Packing in idle time, which can do without, takes of those alone.
+	Spare func() (uint64, error)
 	// Failed is called once with the error that ended filing for good.
 	Failed func(error)
 }
@@ -82,11 +89,14 @@ type Materializer struct {
 	tend   chan struct{} // wakes the index stage: something is full
 	sealed chan struct{} // wakes the upkeep stage: there may be segments to be merged
 	mend   chan struct{} // wakes it to rebuild damaged segments
+	tidy   chan struct{} // wakes the packing stage: there may be shards to be packed
 	base   sync.Mutex    // one at a time advances Indexed
+	shards chan struct{} // held by who packs or unpacks a shard that is filed
+	asked  atomic.Int32  // how many wait for Pack or Unpack: packing in idle time is in their way, and makes haste
 	wants  wants
 	stalls stalls
 
-	stats struct{ files, checkpoints, trimmed atomic.Uint64 }
+	stats struct{ files, packs, packed, checkpoints, trimmed atomic.Uint64 }
 }
 
 // New prepares a materializer that goes on from the ledger's Materialized; Start sets it in motion.
@@ -94,10 +104,11 @@ func New(cfg Config) *Materializer {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Materializer{
 		cfg: cfg, every: checkpointEvents, ctx: ctx, cancel: cancel,
-		pacer: pacer{busy: cfg.Busy, then: time.Now(), busyThen: cfg.Busy(), events: burstEvents},
+		pacer: newPacer(cfg.Busy),
 		stop:  make(chan struct{}), ended: make(chan struct{}),
 		turn: make(chan struct{}, 1), prompt: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		tend: make(chan struct{}, 1), sealed: make(chan struct{}, 1), mend: make(chan struct{}, 1),
+		tend: make(chan struct{}, 1), sealed: make(chan struct{}, 1), mend: make(chan struct{}, 1), tidy: make(chan struct{}, 1),
+		shards: make(chan struct{}, 1),
 	}
 }
 
@@ -106,12 +117,13 @@ func (m *Materializer) Start() {
 	m.Tend() // what Open read may have filled memory, and appends would wait for ever
 	g, ctx := errgroup.WithContext(m.ctx)
 	// The buffer lets filing go on while a checkpoint syncs.
-	bursts, filed := make(chan burst), make(chan burst, 16)
+	bursts, done := make(chan burst), make(chan filed, 16)
 	g.Go(func() error { defer close(bursts); return m.pace(ctx, bursts) })
-	g.Go(func() error { defer close(filed); return m.file(ctx, bursts, filed) })
-	g.Go(func() error { return m.checkpoint(ctx, filed) })
+	g.Go(func() error { defer close(done); return m.file(ctx, bursts, done) })
+	g.Go(func() error { return m.checkpoint(ctx, done) })
 	g.Go(func() error { return m.index(ctx) })
 	g.Go(func() error { return m.upkeep(ctx) })
+	g.Go(func() error { return m.pack(ctx) })
 	go func() {
 		defer close(m.ended)
 		if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -126,6 +138,8 @@ func (m *Materializer) Start() {
 func (m *Materializer) Stop() error {
 	m.once.Do(func() { close(m.stop) })
 	<-m.ended
+	m.shards <- struct{}{} // Pack and Unpack have noticed, too
+	<-m.shards
 	return m.err
 }
 
@@ -192,20 +206,13 @@ func poke(c chan struct{}) {
 	}
 }
 
-// burst is a range of positions to be filed in one go. The events are few, so that appends get their turn soon.
-type burst struct {
-	from, to dcb.Position
-	bytes    uint64             // of the log; filled in by the file stage
-	done     chan time.Duration // how long filing took; closed without a word if it failed
-}
-
 // pace is the first stage.
 func (m *Materializer) pace(ctx context.Context, out chan<- burst) error {
 	ctx, cancel := m.untilStop(ctx)
 	defer cancel()
-	next := m.cfg.Ledger.Get(ledger.Materialized) + 1
+	at := filingAt{next: m.cfg.Ledger.Get(ledger.Materialized) + 1}
 	for {
-		if err := m.cfg.Ledger.Wait(ctx, ledger.Durable, next); err != nil {
+		if err := m.cfg.Ledger.Wait(ctx, ledger.Durable, at.next); err != nil {
 			return m.unlessStopped(err)
 		}
 		select {
@@ -213,19 +220,20 @@ func (m *Materializer) pace(ctx context.Context, out chan<- burst) error {
 		case <-ctx.Done():
 			return m.unlessStopped(ctx.Err())
 		}
-		b := burst{from: next, to: min(next+dcb.Position(m.pacer.burst())-1, m.cfg.Ledger.Get(ledger.Durable)), done: make(chan time.Duration, 1)}
-		var took time.Duration
+		b := planBurst(at, m.cfg.Ledger.Get(ledger.Durable), m.cfg.LooseEvents != KeepLoose, m.pacer.most())
+		b.urgent, b.done = m.urgent(), make(chan outcome, 1)
+		var how outcome
 		select {
 		case out <- b:
-			took = <-b.done
+			how = <-b.done
 		case <-ctx.Done():
 		}
 		<-m.turn
 		if ctx.Err() != nil {
 			return m.unlessStopped(ctx.Err())
 		}
-		next = b.to + 1
-		m.rest(ctx, m.pacer.rest(took, m.urgent()))
+		at = at.after(b, how.unfit)
+		m.rest(ctx, m.pacer.rest(b.packed, how.took, m.urgent(), m.cfg.Lag()))
 	}
 }
 
@@ -271,74 +279,6 @@ func (m *Materializer) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// file is the second stage.
-func (m *Materializer) file(ctx context.Context, in <-chan burst, out chan<- burst) error {
-	var record, text []byte
-	for b := range in {
-		start := time.Now()
-		for p := b.from; p <= b.to; p++ {
-			var err error
-			if record, text, err = m.render(p, record, text); err != nil {
-				close(b.done)
-				return err
-			}
-			b.bytes += uint64(len(record))
-			if err := m.write(ctx, p, text); err != nil {
-				close(b.done)
-				return m.unlessStopped(err)
-			}
-		}
-		m.stats.files.Add(uint64(b.to - b.from + 1))
-		took := time.Since(start)
-		m.pacer.spent(took)
-		b.done <- took
-		select {
-		case out <- b:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// render reads the record of p from the log and turns it into the text of its file. The buffers are reused.
-func (m *Materializer) render(p dcb.Position, record, text []byte) ([]byte, []byte, error) {
-	at, ok := m.cfg.Places.Get(p)
-	if !ok {
-		return nil, nil, fmt.Errorf("materializer: the place of position %d in the log is not known", p)
-	}
-	if cap(record) < int(at.Len) {
-		record = make([]byte, at.Len)
-	}
-	record = record[:at.Len]
-	place := wal.Place{Gen: uint64(at.Gen), Off: at.Off}
-	if err := m.cfg.Log.ReadAt(place, record); err != nil {
-		return nil, nil, fmt.Errorf("materializer: position %d: %w", p, err)
-	}
-	e, err := codec.DecodeRecord(record, m.cfg.Seed, p)
-	if err != nil {
-		return nil, nil, &dcb.CorruptError{File: m.cfg.Log.Path(place), Offset: int64(at.Off), Reason: fmt.Sprintf("position %d: %v", p, err)}
-	}
-	return record, codec.AppendText(text[:0], dcb.SequencedEvent{Position: p, Event: e}), nil
-}
-
-// write files one event. An error of the file system (no space, no descriptors, a directory that somebody made read-only)
-// stalls filing until it passes: the event is safe in the log, and nothing that failed is believed.
-func (m *Materializer) write(ctx context.Context, p dcb.Position, text []byte) error {
-	for stalled := false; ; stalled = true {
-		err := m.cfg.Files.Write(p, text)
-		if err == nil {
-			if stalled {
-				m.goOn(filing)
-			}
-			return nil
-		}
-		if err := m.stall(ctx, filing, err); err != nil {
-			return err
-		}
-	}
-}
-
 // stage names a stage that errors can hold up.
 type stage uint8
 
@@ -346,6 +286,7 @@ const (
 	filing stage = 1 << iota
 	indexing
 	checkpointing
+	packing
 )
 
 // stalls are the stages that an error holds up: one that goes on does not speak for the other.
@@ -397,10 +338,10 @@ func (m *Materializer) goOn(who stage) {
 }
 
 // checkpoint is the third stage.
-func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
+func (m *Materializer) checkpoint(ctx context.Context, in <-chan filed) error {
 	var (
 		s     dcb.Position // filed up to here
-		count uint64       // events and bytes since the last checkpoint
+		count uint64       // weight and bytes since the last checkpoint
 		bytes uint64
 		timer = time.NewTimer(checkpointEvery)
 	)
@@ -408,7 +349,7 @@ func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
 	for open := true; open; {
 		due := false
 		select {
-		case b, ok := <-in:
+		case f, ok := <-in:
 			if open = ok; !ok {
 				due = true
 				break
@@ -416,7 +357,7 @@ func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
 			if count == 0 {
 				timer.Reset(checkpointEvery)
 			}
-			s, count, bytes = b.to, count+uint64(b.to-b.from+1), bytes+b.bytes
+			s, count, bytes = f.to, count+f.weight, bytes+f.bytes
 			due = count >= m.every || m.awaited(s, count)
 		case <-m.prompt:
 			due = m.awaited(s, count)
@@ -437,7 +378,7 @@ func (m *Materializer) checkpoint(ctx context.Context, in <-chan burst) error {
 }
 
 // awaited reports whether someone waits for a checkpoint at s: a caller of Wait whose position it reaches, or an append that is held
-// back and gets room from count more events. Either takes what there is when there is no more to be had.
+// back and gets room from a weight of count. Either takes what there is when there is no more to be had.
 func (m *Materializer) awaited(s dcb.Position, count uint64) bool {
 	durable := m.cfg.Ledger.Get(ledger.Durable)
 	if wanted := m.wants.highest(); wanted > m.cfg.Ledger.Get(ledger.Materialized) && s >= min(wanted, durable) {
@@ -483,6 +424,7 @@ func (m *Materializer) commit(ctx context.Context, s dcb.Position, bytes uint64)
 	m.trim(s)
 	m.cfg.Filed(bytes)
 	m.pacer.spent(time.Since(start))
+	poke(m.tidy)
 	return nil
 }
 
@@ -499,6 +441,8 @@ func (m *Materializer) trim(s dcb.Position) {
 // Stats counts since Start.
 type Stats struct {
 	Files       uint64 // written
+	Packs       uint64 // written
+	Packed      uint64 // events in them
 	Checkpoints uint64
 	Trimmed     uint64 // log generations deleted
 	Stalled     bool   // an error holds filing up; it is in the log
@@ -510,7 +454,7 @@ func (m *Materializer) Stats() Stats {
 	stalled := m.stalls.held != 0
 	m.stalls.mu.Unlock()
 	return Stats{
-		Files: m.stats.files.Load(), Checkpoints: m.stats.checkpoints.Load(),
+		Files: m.stats.files.Load(), Packs: m.stats.packs.Load(), Packed: m.stats.packed.Load(), Checkpoints: m.stats.checkpoints.Load(),
 		Trimmed: m.stats.trimmed.Load(), Stalled: stalled,
 	}
 }

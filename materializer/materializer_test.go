@@ -25,7 +25,42 @@ import (
 	"opossum/wal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	warmUp()
+	goleak.VerifyTestMain(m)
+}
+
+// warmUp packs a shard, so that the compressor, which all share, makes its channels outside of every bubble.
+func warmUp() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	files, err := eventfile.Open(filepath.Join(dir, "events"))
+	if err == nil {
+		err = errors.Join(files.Bind(testID.Seed()), writePack(files, 1), files.VerifyPack(context.Background(), 1), files.Close())
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// writePack packs the shard that begins at first.
+func writePack(files *eventfile.Store, first dcb.Position) error {
+	w, err := files.Pack(first)
+	if err != nil {
+		return err
+	}
+	for p := first; p < first+eventfile.ShardPositions; p++ {
+		rec := codec.AppendRecord(nil, event(p).Event)
+		codec.Stamp(rec, testID.Seed(), p)
+		if err := w.Add(rec); err != nil {
+			return err
+		}
+	}
+	return w.Commit()
+}
 
 // These tests run in bubbles of testing/synctest: time stands still until nothing else can happen, so that "within a second"
 // and "not before a second has passed" are exact, and nothing waits in earnest.
@@ -76,6 +111,7 @@ func (r *rig) openFiles(dir string) {
 	r.Helper()
 	files, err := eventfile.Open(dir)
 	require.NoError(r, err)
+	require.NoError(r, files.Bind(testID.Seed()))
 	r.Cleanup(func() { require.NoError(r, files.Close()) })
 	r.files = files
 	r.Materializer = New(Config{
@@ -88,7 +124,11 @@ func (r *rig) openFiles(dir string) {
 		NoSpace: r.spaceChanged,
 		Busy:    func() time.Duration { return time.Duration(r.busy.Load()) },
 		Held:    func() bool { return r.held.Load() > 0 },
-		Failed:  func(err error) { r.mu.Lock(); defer r.mu.Unlock(); r.failed = append(r.failed, err) },
+		Lag:     func() float64 { return 0 },
+		Spare:   func() (uint64, error) { return 1 << 62, nil },
+
+		LooseEvents: KeepLoose,
+		Failed:      func(err error) { r.mu.Lock(); defer r.mu.Unlock(); r.failed = append(r.failed, err) },
 	})
 }
 

@@ -28,7 +28,7 @@ func TestRestIsWhatTheAppendsAreOwed(t *testing.T) {
 		{0, 1, restLeast},
 	} {
 		t.Run(fmt.Sprintf("%v at load %v", c.cost, c.load), func(t *testing.T) {
-			require.InDelta(t, float64(c.want), float64(restFor(c.cost, c.load)), float64(time.Microsecond))
+			require.InDelta(t, float64(c.want), float64(restFor(c.cost, c.load, 0)), float64(time.Microsecond))
 		})
 	}
 }
@@ -47,20 +47,20 @@ func TestABurstIsAsLongAsAnAppendMayWait(t *testing.T) {
 		{40, ms / 100, 64},
 		{8, 0, 16},
 	} {
-		require.Equal(t, c.want, nextBurst(c.events, c.took), "%d events in %v", c.events, c.took)
+		require.Equal(t, c.want, nextBurst(c.events, burstEvents, c.took), "%d events in %v", c.events, c.took)
 	}
 }
 
 func TestThePacerRestsAsMuchAsCommitsAreBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var busy time.Duration
-		p := pacer{busy: func() time.Duration { return busy }, then: time.Now()}
+		p := newPacer(func() time.Duration { return busy })
 		cycle := func(took, committing, cost time.Duration, urgent bool) time.Duration {
 			pass(took)
 			busy += committing
 			p.spent(cost / 2)
 			p.spent(cost / 2) // the stages add up
-			return p.rest(cost, urgent)
+			return p.rest(false, cost, urgent, 0)
 		}
 		near := func(want, got time.Duration, why string) {
 			t.Helper()

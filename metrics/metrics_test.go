@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,8 +46,8 @@ func sample() opossum.Metrics {
 		}},
 		FlushedEvents: 21, FlushedBytes: 22, LastFlush: time.Unix(1_700_000_000, 250_000_000), FlushFailures: 23, LastFlushError: errors.New("EIO"),
 		LagEvents: 31, LagBytes: 32, LagTime: 333 * time.Millisecond, Held: 34,
-		RecentBytes: 41, Segments: 42, SegmentBytes: 43, Seals: 44, Merges: 45, Rebuilt: 46,
-		Files: 51, Checkpoints: 52, Generations: 53, Rotations: 54, Trimmed: 55, FilingStalled: true,
+		RecentBytes: 41, RecentBudget: 141, PlacesBytes: 142, CacheBytes: 143, CacheBudget: 144, CacheHits: 145, CacheMisses: 146, OpenPacks: 147, Segments: 42, SegmentBytes: 43, Seals: 44, Merges: 45, Rebuilt: 46,
+		Files: 51, Packs: 151, PackedEvents: 152, Checkpoints: 52, Generations: 53, Rotations: 54, Trimmed: 55, FilingStalled: true,
 		LogReads: 61, FileReads: 62, Subscriptions: 63,
 		Poisoned: true, DiskFull: true,
 	}
@@ -136,6 +137,8 @@ func TestEachFieldIsOneMetric(t *testing.T) {
 				v.Count, v.Sum = 1, 7
 			case *opossum.Latencies:
 				v.Count, v.Sum = 1, time.Minute
+			case *[]opossum.SegmentTier:
+				*v = []opossum.SegmentTier{{Segments: 7}}
 			default:
 				t.Fatalf("a new kind of field: %T", v)
 			}
@@ -330,8 +333,8 @@ func TestThePageListsEveryMetric(t *testing.T) {
 	for _, r := range rows {
 		want = append(want, pageRow(r))
 	}
-	for field, why := range unexported {
-		want = append(want, fmt.Sprintf("| `%s` | | | | %s |", field, why))
+	for _, field := range slices.Sorted(maps.Keys(unexported)) {
+		want = append(want, fmt.Sprintf("| `%s` | | | | %s |", field, unexported[field]))
 	}
 	require.Equal(t, want, listed)
 }

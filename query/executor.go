@@ -3,14 +3,11 @@ package query
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"sync/atomic"
 
 	"opossum/dcb"
-	"opossum/internal/codec"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
 	"opossum/ledger"
@@ -44,7 +41,7 @@ type Executor struct {
 	// a file any more.
 	open struct {
 		sync.RWMutex
-		closed bool
+		closed atomic.Bool
 	}
 	stats struct {
 		fromLog, fromFiles atomic.Uint64
@@ -59,7 +56,7 @@ func New(cfg Config) *Executor { return &Executor{cfg: cfg} }
 func (x *Executor) Close() {
 	x.open.Lock()
 	defer x.open.Unlock()
-	x.open.closed = true
+	x.open.closed.Store(true)
 }
 
 // Read pins the present head and returns a view of the events that match q, within o.
@@ -95,7 +92,7 @@ func (x *Executor) At(p dcb.Position) (dcb.SequencedEvent, error) {
 func (x *Executor) closed() error {
 	x.open.RLock()
 	defer x.open.RUnlock()
-	if x.open.closed {
+	if x.open.closed.Load() {
 		return dcb.ErrClosed
 	}
 	if x.cfg.Failed != nil {
@@ -104,57 +101,9 @@ func (x *Executor) closed() error {
 	return nil
 }
 
-// fetch reads the event at a visible position from where its body lives.
-func (x *Executor) fetch(p dcb.Position) (dcb.SequencedEvent, error) {
-	x.open.RLock()
-	defer x.open.RUnlock()
-	if x.open.closed {
-		return dcb.SequencedEvent{}, dcb.ErrClosed
-	}
-	e, err := x.fromLog(p)
-	if errors.Is(err, wal.ErrTrimmed) {
-		x.stats.fromFiles.Add(1)
-		return x.fromFile(p)
-	}
-	if err != nil {
-		return dcb.SequencedEvent{}, err
-	}
-	x.stats.fromLog.Add(1)
-	return dcb.SequencedEvent{Position: p, Event: e}, nil
-}
-
-// fromLog reads a record by its place. The log goes first even for filed events: one pread is cheaper than a file.
-// The error Is wal.ErrTrimmed if the log no longer has it; then the event is filed.
-func (x *Executor) fromLog(p dcb.Position) (dcb.Event, error) {
-	at, ok := x.cfg.Places.Get(p)
-	if !ok {
-		return dcb.Event{}, wal.ErrTrimmed
-	}
-	place := wal.Place{Gen: uint64(at.Gen), Off: at.Off}
-	b := make([]byte, at.Len)
-	if err := x.cfg.Log.ReadAt(place, b); err != nil {
-		return dcb.Event{}, err
-	}
-	e, err := codec.DecodeRecord(b, x.cfg.Seed, p)
-	if err != nil {
-		return dcb.Event{}, &dcb.CorruptError{
-			File: x.cfg.Log.Path(place), Offset: int64(at.Off), Reason: fmt.Sprintf("position %d: %v", p, err),
-		}
-	}
-	return e, nil
-}
-
-func (x *Executor) fromFile(p dcb.Position) (dcb.SequencedEvent, error) {
-	e, err := x.cfg.Files.Read(p)
-	if errors.Is(err, fs.ErrNotExist) {
-		return dcb.SequencedEvent{}, &dcb.CorruptError{File: x.cfg.Files.Path(p), Reason: fmt.Sprintf("position %d: the file is missing", p)}
-	}
-	return e, err
-}
-
 // Stats counts since New.
 type Stats struct {
-	FromLog, FromFiles uint64 // events whose bodies were looked for there
+	FromLog, FromFiles uint64 // events that were read there, also those that nobody took any more
 	Subscriptions      int    // whose events are being yielded or waited for
 }
 

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // store is one without a sequencer: the test says what is staged and what is visible.
 type store struct {
 	*Executor
-	t     *testing.T
+	t     testing.TB
 	index *index.Index
 
 	indexDir string
@@ -39,7 +39,7 @@ type store struct {
 	seed     uint64
 }
 
-func newStore(t *testing.T) *store {
+func newStore(t testing.TB) *store {
 	dir := t.TempDir()
 	id := wal.StoreID(uuid.New())
 	b, err := wal.BuildGeneration(dir, id, 1, time.Now(), &wal.Link{}, 1, nil)
@@ -65,17 +65,24 @@ func newStore(t *testing.T) *store {
 	return s
 }
 
-// stage writes an event to the log and the index; it is not visible.
-func (s *store) stage(e dcb.Event) {
-	e.Time = time.Unix(1, 0).UTC()
-	rec := codec.AppendRecord(nil, e)
-	codec.Stamp(rec, s.seed, s.next)
-	at, err := s.log.Append(s.next, 1, [][]byte{rec})
+// stage writes events to the log, in one frame, and to the index; they are not visible.
+func (s *store) stage(events ...dcb.Event) {
+	var body []byte
+	offs := []int{0}
+	for i, e := range events {
+		e.Time = time.Unix(1, 0).UTC()
+		body = codec.AppendRecord(body, e)
+		codec.Stamp(body[offs[i]:], s.seed, s.next+dcb.Position(i))
+		offs = append(offs, len(body))
+	}
+	at, err := s.log.Append(s.next, uint32(len(events)), [][]byte{body})
 	require.NoError(s.t, err)
-	s.index.Active().Stage(s.next, s.index.Active().Intern(nil, &e))
-	s.places.Set(s.next, index.Place{Gen: uint32(at.Gen), Off: at.Off, Len: uint32(len(rec))})
-	s.ledger.Advance(ledger.Assigned, s.next)
-	s.next++
+	for i := range events {
+		s.index.Active().Stage(s.next, s.index.Active().Intern(nil, &events[i]))
+		s.places.Set(s.next, index.Place{Gen: uint32(at.Gen), Off: at.Off + uint32(offs[i]), Len: uint32(offs[i+1] - offs[i])})
+		s.next++
+	}
+	s.ledger.Advance(ledger.Assigned, s.next-1)
 }
 
 // publish makes everything staged visible.

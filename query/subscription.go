@@ -71,22 +71,12 @@ func (s *Subscription) upTo(head dcb.Position, yield func(dcb.SequencedEvent, er
 		return false, err
 	}
 	defer it.Close()
-	for p, ok := it.Next(); ok; p, ok = it.Next() {
-		if err := s.ctx.Err(); err != nil {
-			return false, err
-		}
-		e, err := s.x.matching(p, s.q)
-		if err != nil {
-			return false, err
-		}
-		s.at.Store(uint64(p)) // before the body of the caller's loop runs, which may save it
-		if !yield(e, nil) {
-			return false, nil
-		}
+	goOn, err = s.x.stream(s.ctx, s.q, it, 0, func(e dcb.SequencedEvent) bool {
+		s.at.Store(uint64(e.Position)) // before the body of the caller's loop runs, which may save it
+		return yield(e, nil)
+	})
+	if goOn && err == nil {
+		s.at.Store(uint64(head))
 	}
-	if err := it.Err(); err != nil {
-		return false, err
-	}
-	s.at.Store(uint64(head))
-	return true, nil
+	return goOn, err
 }

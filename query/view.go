@@ -58,32 +58,9 @@ func (v *View) each(n *int, yield func(dcb.SequencedEvent, error) bool) error {
 		return err
 	}
 	defer it.Close()
-	for v.o.Limit == 0 || *n < v.o.Limit {
-		if err := v.ctx.Err(); err != nil {
-			return err
-		}
-		p, ok := it.Next()
-		if !ok {
-			return it.Err()
-		}
-		e, err := v.x.matching(p, v.q)
-		if err != nil {
-			return err
-		}
+	_, err = v.x.stream(v.ctx, v.q, it, v.o.Limit, func(e dcb.SequencedEvent) bool {
 		*n++
-		if !yield(e, nil) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// matching fetches the event at p, of which the index says that it matches q. The event itself has the last word: if it does not,
-// one of them is damaged, and neither may be believed.
-func (x *Executor) matching(p dcb.Position, q dcb.Query) (dcb.SequencedEvent, error) {
-	e, err := x.fetch(p)
-	if err == nil && !q.Matches(e.Event) {
-		return dcb.SequencedEvent{}, &dcb.CorruptError{File: x.cfg.Files.Path(p), Reason: fmt.Sprintf("position %d: the event is not what was indexed", p)}
-	}
-	return e, err
+		return yield(e, nil)
+	})
+	return err
 }

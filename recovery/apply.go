@@ -89,7 +89,7 @@ func apply(dir string, s State, p Plan, files *eventfile.Store, relaxed bool, no
 	}
 	switch p.Outcome {
 	case Created:
-		if err := o.create(walDir, p, now); err != nil {
+		if err := o.create(walDir, p, files, now); err != nil {
 			return o, err
 		}
 	case Recovered:
@@ -161,7 +161,7 @@ func writeDurably(path string, b []byte) error {
 }
 
 // create makes the log of a new store; what an unfinished creation left is removed first.
-func (o *Opened) create(walDir string, p Plan, now time.Time) error {
+func (o *Opened) create(walDir string, p Plan, files *eventfile.Store, now time.Time) error {
 	if err := step.Mkdir(walDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -175,6 +175,9 @@ func (o *Opened) create(walDir string, p Plan, now time.Time) error {
 		return err
 	}
 	o.Ledger = ledger.State{Store: id, Epoch: 1}
+	if err := files.Bind(wal.StoreID(id).Seed()); err != nil {
+		return err
+	}
 	b, err := wal.BuildGeneration(walDir, wal.StoreID(id), 1, now, &wal.Link{}, 1, nil)
 	if err != nil {
 		return err
@@ -228,8 +231,15 @@ func (o *Opened) tidy(dir, walDir string, p Plan, files *eventfile.Store) error 
 	if err := storage.RemoveTemp(dir); err != nil { // of a doctor, too, who is not the owner that closed
 		return err
 	}
+	// They have borne witness. What a power cut left of them must not stand in the way of what is filed anew. After a clean close there are none,
+	// but a recovery that was interrupted here counts as one.
+	if err := files.RemovePacksAbove(p.Materialized); err != nil {
+		return err
+	}
 	if p.Outcome == Clean {
-		return nil
+		// Packing in idle time begins before anything else: an owner who was killed in it leaves a store that looks closed, and half a pack.
+		_, err := files.RemovePackTemp()
+		return err
 	}
 	if _, err := ledger.RemoveTemp(dir); err != nil {
 		return err

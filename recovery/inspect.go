@@ -11,6 +11,7 @@ import (
 	"opossum/dcb"
 	"opossum/internal/eventfile"
 	"opossum/internal/index"
+	"opossum/internal/pack"
 	"opossum/internal/segment"
 	"opossum/internal/storage"
 	"opossum/ledger"
@@ -21,15 +22,16 @@ import (
 const (
 	WALDir        = "wal"
 	EventsDir     = "events"
+	PacksDir      = "packs"
 	IndexDir      = "index"
 	QuarantineDir = "quarantine"
 	LockFile      = "LOCK"
 )
 
-// ownNames are the names that may stand in a store's directory, beside those of storage.IsTemp. The last two belong to formats of this version that
+// ownNames are the names that may stand in a store's directory, beside those of storage.IsTemp. The last one belongs to a format of this version that
 // this code does not write. No context can have such a name, so that a directory of contexts never looks like a store.
 var ownNames = []string{
-	LockFile, ledger.FileName, ledger.FileName + ".tmp", storage.FileName, WALDir, EventsDir, IndexDir, QuarantineDir, "packs", "projections",
+	LockFile, ledger.FileName, ledger.FileName + ".tmp", storage.FileName, WALDir, EventsDir, PacksDir, IndexDir, QuarantineDir, "projections",
 }
 
 // IsPart reports whether a file or directory of that name may stand in a store's directory.
@@ -43,8 +45,8 @@ type State struct {
 	Generations []wal.Scanned // ascending
 	Temps       []string      // half-built generations
 	Acked       wal.Acked
-	Filed       dcb.Position // highest position above the checkpoint whose event file is intact; 0: none
-	FiledAs     string       // and that file
+	Filed       dcb.Position // highest position above the checkpoint that is intact in an event file or a pack; 0: none
+	FiledAs     string       // and that
 	Index       index.Found
 }
 
@@ -56,7 +58,7 @@ func (s State) Indexed() (p dcb.Position, r segment.Range) {
 	return r.Last, r
 }
 
-// Inspect looks at the directory of a store and changes nothing in it. With fromDisk the log is read as the disk has
+// Inspect looks at the directory of a store and changes nothing in it. It binds files to the store that it finds. With fromDisk the log is read as the disk has
 // it, not as the page cache does (see wal.ReadGeneration, which for that syncs what is there).
 //
 // Errors: ErrNotStore if the directory holds foreign things and no ledger; ErrVersion; ErrCorrupt if ledger.json is damaged or
@@ -72,6 +74,9 @@ func Inspect(dir string, files *eventfile.Store, fromDisk bool) (State, error) {
 	}
 	s.Ledger = led
 	id := wal.StoreID(led.Store)
+	if err := files.Bind(id.Seed()); err != nil {
+		return s, err
+	}
 	walDir := filepath.Join(dir, WALDir)
 	list, err := wal.List(walDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -138,6 +143,9 @@ func (s *State) inspectNew(files *eventfile.Store) error {
 	lost := &dcb.CorruptError{File: filepath.Join(s.Dir, ledger.FileName), Reason: "the ledger is missing beside existing events"}
 	if p, _, err := files.HighestValid(0); err != nil || p > 0 {
 		return errors.Join(err, orNil(p > 0, lost))
+	}
+	if list, err := pack.ListDir(filepath.Join(s.Dir, PacksDir)); err != nil || len(list.Ranges) > 0 {
+		return errors.Join(err, orNil(len(list.Ranges) > 0, lost))
 	}
 	if list, err := segment.ListDir(filepath.Join(s.Dir, IndexDir)); err != nil || len(list.Ranges) > 0 {
 		return errors.Join(err, orNil(len(list.Ranges) > 0, lost))

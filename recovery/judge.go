@@ -91,7 +91,7 @@ func (s *survey) checkpoint() (m dcb.Position) {
 // frames that are intact.
 func (s *survey) witnessed(led ledger.State) dcb.Position {
 	indexed, _ := s.state(led).Indexed()
-	top := max(led.Materialized, s.log.acked.Position, s.files.newest(), indexed)
+	top := max(led.Materialized, s.log.acked.Position, s.newest(), indexed)
 	if led.Clean != nil {
 		top = max(top, led.Clean.Head)
 	}

@@ -161,12 +161,12 @@ func linkTo(b wal.Built) *wal.Link {
 	return &wal.Link{Prev: b.Gen, PrevEnd: uint64(b.End), PrevSum: b.Sum}
 }
 
-// open recovers and opens the log for appends.
+// open recovers and opens the log for appends. It never rotates on its own: when that happens would be chance.
 func (f *fixture) open() (*wal.Log, Opened) {
 	f.Helper()
 	o, _, err := f.recover()
 	require.NoError(f, err)
-	log, err := wal.Open(f.walDir, f.id, o.Live, o.Tail, o.TailNo, wal.Options{})
+	log, err := wal.Open(f.walDir, f.id, o.Live, o.Tail, o.TailNo, wal.Options{RotateBytes: wal.MaxRotateBytes})
 	require.NoError(f, err)
 	return log, o
 }

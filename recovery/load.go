@@ -107,7 +107,7 @@ func FromFiles(files *eventfile.Store) index.Fetch {
 	return func(p dcb.Position) (dcb.Event, error) {
 		e, err := files.Read(p)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = &dcb.CorruptError{File: files.Path(p), Reason: fmt.Sprintf("position %d: the file is missing", p)}
+			err = &dcb.CorruptError{File: files.Path(p), Reason: fmt.Sprintf("position %d: its file is missing, and no pack has it", p)}
 		}
 		return e.Event, err
 	}

@@ -176,7 +176,11 @@ func (d decision) heed(tail wal.Scanned, head dcb.Position) error {
 		return missing(d.Ledger.Materialized, "the checkpoint in the ledger")
 	}
 	if d.Filed > head {
-		return missing(d.Filed, "the event file "+d.FiledAs)
+		what := "the event file "
+		if filepath.Base(filepath.Dir(d.FiledAs)) == PacksDir {
+			what = "the pack "
+		}
+		return missing(d.Filed, what+d.FiledAs)
 	}
 	if p, r := d.Indexed(); p > head {
 		return missing(p, "the index segment "+filepath.Join(d.Dir, IndexDir, segment.Name(r)))

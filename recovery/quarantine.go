@@ -17,7 +17,7 @@ import (
 type quarantine struct {
 	store string
 	dir   string            // of the repair that goes on
-	kept  map[string]string // path of a file to that of its copy
+	kept  map[string]string // path of a file to that of its copy, or to where it is now
 }
 
 func newQuarantine(store string) quarantine {
@@ -106,6 +106,7 @@ func (q quarantine) move(path string) error {
 	if err := step.Rename(path, to); err != nil {
 		return err
 	}
+	q.kept[path] = to
 	return errors.Join(step.SyncDir(filepath.Dir(to)), step.SyncDir(filepath.Dir(path)))
 }
 

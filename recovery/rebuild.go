@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -30,10 +31,10 @@ type RebuildReport struct {
 	Took      time.Duration `json:"tookNs"`
 }
 
-// RebuildIndex builds the segments of the index up to the checkpoint anew, from the event files, and removes all others. What is above
+// RebuildIndex builds the segments of the index up to the checkpoint anew, from event files and packs, and removes all others. What is above
 // the checkpoint the next Open reads from the log. Whatever was there before, it is not looked at.
 //
-// The error Is ErrCorrupt if the ledger or an event file is damaged or missing (then Repair has to come first), ErrNotExist if there is no ledger, or
+// The error Is ErrCorrupt if the ledger or an event is damaged or missing (then Repair has to come first), ErrNotExist if there is no ledger, or
 // that of ctx or the file system. After an error the store has the index that it had, or parts of the new one, and the next call begins anew.
 // REQUIRES: no owner is running; the caller has seen to that.
 func RebuildIndex(ctx context.Context, dir string, o RebuildOptions) (RebuildReport, error) {
@@ -46,7 +47,7 @@ func RebuildIndex(ctx context.Context, dir string, o RebuildOptions) (RebuildRep
 	return r, err
 }
 
-func (r *RebuildReport) rebuild(ctx context.Context, m *meter) error {
+func (r *RebuildReport) rebuild(ctx context.Context, m *meter) (err error) {
 	led, err := ledger.Load(r.Dir)
 	if err != nil {
 		return err
@@ -58,9 +59,14 @@ func (r *RebuildReport) rebuild(ctx context.Context, m *meter) error {
 	}
 	var built []segment.Range
 	if led.Materialized > 0 {
+		files, err := openFiled(r.Dir, wal.StoreID(led.Store))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, files.Close()) }()
 		m.move(0, uint64(led.Materialized))
 		all := segment.Range{First: 1, Last: led.Materialized}
-		built, err = index.Build(ctx, dir, wal.StoreID(led.Store).Seed(), all, fetchFiled(filepath.Join(r.Dir, EventsDir), m))
+		built, err = index.Build(ctx, dir, wal.StoreID(led.Store).Seed(), all, fetchFiled(files, m))
 		if err != nil {
 			return err
 		}
@@ -76,20 +82,26 @@ func (r *RebuildReport) rebuild(ctx context.Context, m *meter) error {
 	return step.SyncDir(dir)
 }
 
-// fetchFiled returns the event of a file, and nothing else.
-func fetchFiled(events string, m *meter) index.Fetch {
+// openFiled opens what is filed in the directory of a store; the caller closes it.
+func openFiled(dir string, id wal.StoreID) (*eventfile.Store, error) {
+	files, err := eventfile.Open(filepath.Join(dir, EventsDir)) // there may be packs alone, and no directory of files
+	if err != nil {
+		return nil, err
+	}
+	if err := files.Bind(id.Seed()); err != nil {
+		return nil, errors.Join(err, files.Close())
+	}
+	return files, nil
+}
+
+// fetchFiled is FromFiles, and tells how far it has come.
+func fetchFiled(files *eventfile.Store, m *meter) index.Fetch {
+	fetch := FromFiles(files)
 	return func(p dcb.Position) (dcb.Event, error) {
-		path := eventfile.Path(events, p)
-		ev, err := eventfile.ReadFile(path)
-		switch {
-		case absent(err):
-			err = &dcb.CorruptError{File: path, Reason: fmt.Sprintf("position %d: the file is missing", p)}
-		case err == nil && ev.Position != p:
-			err = &dcb.CorruptError{File: path, Reason: fmt.Sprintf("position %d: the file holds event %d", p, ev.Position)}
-		}
+		e, err := fetch(p)
 		if err == nil {
 			m.move(1, 0)
 		}
-		return ev.Event, err
+		return e, err
 	}
 }

@@ -45,8 +45,9 @@ type RepairReport struct {
 // Repair brings the store in dir back into a state that verifies, if that can be done without losing anything that is still intact
 // somewhere, or if the loss is consented to. The store is then as after a clean close, or as the next Open can take it over.
 //
-//   - An event is intact in its file, in the log, in what is left of a damaged part of the log, in a generation that was not removed yet, or in a
-//     file that stands in the wrong place. Files that are damaged or missing are written again from there.
+//   - An event is intact in its file, in its pack, in the log, in what is left of a damaged pack or part of the log, in a generation that was not removed
+//     yet, or in a file that stands in the wrong place. Files that are damaged or missing are written again from there.
+//   - A damaged pack is never mended: its events become files.
 //   - A log that cannot be gone on from is never mended: its events are filed, and it begins anew behind them.
 //   - What is replaced or removed is kept in quarantine/, with the exception of temporary files.
 //
@@ -142,7 +143,7 @@ func (r *repairer) refusal() error {
 		}
 		reason += "; " + l.String()
 	}
-	return &dcb.CorruptError{File: r.s.files.path(r.plan.losses[0].First), Reason: reason}
+	return &dcb.CorruptError{File: r.s.home(r.plan.losses[0].First), Reason: reason}
 }
 
 // apply carries out the plan.
@@ -154,6 +155,7 @@ func (r *repairer) apply(ctx context.Context) error {
 		{"quarantine", r.quarantine},
 		{"epoch", r.raiseEpoch},
 		{"event files", r.write},
+		{"packs", r.removePacks},
 		{"index", r.mendIndex},
 		{"log", r.newLog},
 		{"ledger", r.writeLedger},
@@ -203,9 +205,9 @@ func (r *repairer) raiseEpoch(context.Context) error {
 	return ledger.Store(r.dir, led)
 }
 
-// write writes event files. They are durable when it returns: the steps that follow rest on them.
+// write writes event files. They are durable when it returns, and so are those of a repair that was interrupted: the steps that follow rest on them.
 func (r *repairer) write(ctx context.Context) (err error) {
-	if len(r.plan.write) == 0 {
+	if len(r.plan.write)+len(r.plan.packs) == 0 && r.plan.ledger == nil {
 		return nil
 	}
 	files, err := eventfile.Open(filepath.Join(r.dir, EventsDir))
@@ -257,19 +259,27 @@ func (r *repairer) tombstone(p dcb.Position) dcb.Event {
 	return e
 }
 
+// removePacks moves packs away whose events are in files by now.
+func (r *repairer) removePacks(ctx context.Context) error { return each(ctx, r.plan.packs, r.q.move) }
+
 // mendIndex takes away the segments that are wrong, and builds what is missing up to the coming checkpoint, all of whose events
 // are filed by now. Lost events have theirs by now as well, so that what the index knew of them is not needed any more.
-func (r *repairer) mendIndex(ctx context.Context) error {
-	if err := each(ctx, r.plan.segments, r.q.move); err != nil {
+func (r *repairer) mendIndex(ctx context.Context) (err error) {
+	if err := each(ctx, r.plan.segments, r.q.move); err != nil || len(r.plan.index) == 0 {
 		return err
 	}
 	id := r.s.log.id
 	if r.plan.ledger != nil {
 		id = wal.StoreID(r.plan.ledger.Store)
 	}
+	files, err := openFiled(r.dir, id)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.Close()) }()
 	r.m.move(0, r.plan.index.count())
 	for _, x := range r.plan.index {
-		if _, err := index.Build(ctx, r.s.index.dir, id.Seed(), segment.Range{First: x.First, Last: x.Last}, fetchFiled(r.s.files.dir, r.m)); err != nil {
+		if _, err := index.Build(ctx, r.s.index.dir, id.Seed(), segment.Range{First: x.First, Last: x.Last}, fetchFiled(files, r.m)); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"opossum/dcb"
+	"opossum/internal/pack"
 	"opossum/ledger"
 	"opossum/wal"
 )
@@ -44,8 +45,9 @@ type repairPlan struct {
 	aside    []string      // what stands beyond the end, or in the place of a directory, and is moved there first
 	write    spans         // positions whose event files are written, from the best intact copy
 	lost     spans         // those of them that have none
+	packs    []string      // that are damaged, or not known to be durable, and are moved to quarantine: their events are in files by then
 	segments []string      // of the index, that are wrong, and are moved to quarantine
-	index    spans         // positions of which segments are built, from event files
+	index    spans         // positions of which segments are built, from event files and packs
 	log      uint64        // number of the new generation in which the log goes on, behind head; 0: the log stays as it is
 	ledger   *ledger.State // the new ledger
 	drop     []uint64      // generations that are then removed
@@ -58,7 +60,7 @@ type repairPlan struct {
 }
 
 func (p repairPlan) empty() bool {
-	return len(p.keep)+len(p.aside)+len(p.write)+len(p.segments)+len(p.index)+len(p.drop)+len(p.temps)+len(p.strays)+len(p.losses) == 0 &&
+	return len(p.keep)+len(p.aside)+len(p.write)+len(p.packs)+len(p.segments)+len(p.index)+len(p.drop)+len(p.temps)+len(p.strays)+len(p.losses) == 0 &&
 		p.ledger == nil && p.log == 0 && !p.finish
 }
 
@@ -83,25 +85,48 @@ func (s *survey) planRepair(j judgement, accept bool, id uuid.UUID, now time.Tim
 		return p, s.tooMany(n, j)
 	}
 	upto, logStays := s.newCheckpoint(j, p.head)
-	p.write = union(slices.Concat(s.files.good.gaps(1, min(j.proven, upto)), spanOf(j.proven+1, upto)))
+	away := s.givenUp(j, upto, p.head)
+	staying := s.packs.good.without(spansOf(away))
+	filed := union(slices.Concat(s.files.good, staying))
+	p.write = union(slices.Concat(filed.gaps(1, min(j.proven, upto)), spanOf(j.proven+1, upto)))
 	if len(p.losses) > 0 && !accept {
 		p.refused, p.head = true, j.head
 		p.write, p.lost = s.restorable(min(j.proven, upto)), nil
 		return p, nil
 	}
 	p.keep = s.replaced(p.write)
+	for _, x := range away {
+		p.packs = append(p.packs, s.packs.path(x))
+	}
 	if s.ledgerErr != nil || upto != s.ledger.Materialized || !logStays || len(p.losses) > 0 {
 		s.planLedger(&p, j, upto, logStays, id, now)
 	}
 	s.planIndex(&p, upto)
 	s.planLog(&p, logStays)
-	s.planTidy(&p)
+	s.planTidy(&p, staying)
 	return p, nil
+}
+
+// givenUp returns the ranges of the packs that cannot stay: damaged ones that hold positions up to the new checkpoint, or beyond the end; those that the
+// new checkpoint would rest on, which nobody knows to be durable; and all if the store gets a new identity. Their events are written as files. Other damaged ones
+// the next Open removes.
+func (s *survey) givenUp(j judgement, upto, head dcb.Position) (out []pack.Range) {
+	for _, r := range s.packs.found {
+		bad := slices.ContainsFunc(s.packs.bad, func(b badPack) bool { return b.Range == r })
+		unproven := r.Last > j.proven && upto > j.proven
+		if r.First > head || r.First <= upto && (bad || unproven) || j.ledger.Store == uuid.Nil {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // losses lists what is intact nowhere, ascending.
 func (s *survey) losses(j judgement) []Loss {
-	have := slices.Clone(s.files.good)
+	have := slices.Clone(s.filed)
+	for _, x := range s.salvaged {
+		have = append(have, x.holds...)
+	}
 	for p := range s.log.records {
 		have = append(have, Span{p, p})
 	}
@@ -120,7 +145,7 @@ func (s *survey) losses(j judgement) []Loss {
 
 func (s *survey) tooMany(n uint64, j judgement) error {
 	return &dcb.CorruptError{
-		File:   s.files.path(max(1, s.files.newest())),
+		File:   s.newestFile(),
 		Reason: fmt.Sprintf("%d positions up to %d would be lost; if this file is not the store's, move it away", n, j.head),
 	}
 }
@@ -136,10 +161,10 @@ func (s *survey) newCheckpoint(j judgement, head dcb.Position) (upto dcb.Positio
 	return head, false
 }
 
-// restorable returns the positions up to m whose files are missing and that have an intact copy: what can be written without
+// restorable returns the positions up to m whose files are missing, that are in no pack, and that have an intact copy: what can be written without
 // replacing anything, be it the only copy of something else.
 func (s *survey) restorable(m dcb.Position) spans {
-	present := slices.Clone(s.files.good)
+	present := slices.Clone(s.filed)
 	for _, b := range s.files.bad {
 		present = append(present, Span{b.p, b.p})
 	}
@@ -219,15 +244,15 @@ func (s *survey) planLog(p *repairPlan, logStays bool) {
 	}
 }
 
-// planTidy plans to clear away what nothing refers to.
-func (s *survey) planTidy(p *repairPlan) {
+// planTidy plans to clear away what nothing refers to. packed are the positions whose packs answer for their files.
+func (s *survey) planTidy(p *repairPlan, packed spans) {
 	p.aside = append(p.aside, s.notDirs...)
 	for _, b := range s.files.bad {
-		if b.p > p.head {
+		if b.p > p.head || packed.has(b.p) && !p.write.has(b.p) {
 			p.aside = append(p.aside, s.files.path(b.p))
 		}
 	}
-	p.temps = slices.Clone(s.files.temps)
+	p.temps = slices.Concat(s.files.temps, s.packs.temps)
 	if s.ledgerTemp {
 		p.temps = append(p.temps, s.ledgerPath()+".tmp")
 	}
@@ -238,7 +263,7 @@ func (s *survey) planTidy(p *repairPlan) {
 	for _, name := range s.index.leftover {
 		p.temps = append(p.temps, filepath.Join(s.index.dir, name))
 	}
-	for _, x := range slices.Concat(s.files.strays, s.log.strays, s.index.strays) {
+	for _, x := range slices.Concat(s.files.strays, s.packs.strays, s.log.strays, s.index.strays) {
 		p.strays = append(p.strays, x.path)
 	}
 }
@@ -265,11 +290,14 @@ func (p repairPlan) steps(dir string) []string {
 	for _, x := range p.lost {
 		say("put an event of type %s at %v", LostType, x)
 	}
+	for _, path := range p.packs {
+		say("move the pack %s to quarantine", name(path))
+	}
 	for _, path := range p.segments {
 		say("move the index segment %s to quarantine", name(path))
 	}
 	for _, x := range p.index {
-		say("build the index of %v from event files", x)
+		say("build the index of %v from event files and packs", x)
 	}
 	if p.log > 0 {
 		say("begin the log anew in generation %d, from position %d on", p.log, p.head+1)

@@ -14,6 +14,7 @@ import (
 	"opossum/dcb"
 	"opossum/internal/codec"
 	"opossum/internal/eventfile"
+	"opossum/internal/pack"
 	"opossum/internal/storage"
 	"opossum/wal"
 )
@@ -24,7 +25,7 @@ const anyPosition = dcb.Position(math.MaxUint64)
 const maxRescue = 4 << 30
 
 // rescue looks through everything that is damaged, left over or out of place for what is still intact in it: texts of events,
-// and records of the log.
+// and records of the log and of packs.
 func (s *survey) rescue(ctx context.Context, m *meter) error {
 	s.bound = s.log.known(s) + 1<<32 // some 4 billion accidents in 2^64
 	for _, g := range slices.Backward(s.log.gens) {
@@ -46,12 +47,20 @@ func (s *survey) rescue(ctx context.Context, m *meter) error {
 			return err
 		}
 	}
+	for i := range s.packs.bad {
+		b := &s.packs.bad[i]
+		holds, err := s.rescueFile(ctx, s.packs.path(b.Range), anyPosition, m)
+		if err != nil {
+			return err
+		}
+		b.others = holds.without(spanOf(b.First, b.Last))
+	}
 	for _, path := range s.loose() {
 		if _, err := s.rescueTree(ctx, path, anyPosition, m); err != nil {
 			return err
 		}
 	}
-	for _, strays := range [][]stray{s.files.strays, s.log.strays, s.index.strays} {
+	for _, strays := range [][]stray{s.files.strays, s.packs.strays, s.log.strays, s.index.strays} {
 		for i := range strays {
 			var err error
 			if strays[i].holds, err = s.rescueTree(ctx, strays[i].path, anyPosition, m); err != nil {
@@ -64,7 +73,7 @@ func (s *survey) rescue(ctx context.Context, m *meter) error {
 
 // loose lists what else may hold something.
 func (s *survey) loose() []string {
-	out := append(append([]string(nil), s.notDirs...), s.files.temps...)
+	out := slices.Concat(s.notDirs, s.files.temps, s.packs.temps)
 	for _, name := range append([]string{storage.FileName}, s.foreign...) {
 		if path := filepath.Join(s.dir, name); isFile(path) { // foreign directories are left alone
 			out = append(out, path)
@@ -87,43 +96,42 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// rescueTree looks through a file, or all files below a directory. It returns the positions of the texts that it finds. What cannot
-// be listed is passed over: it is not ours.
-func (s *survey) rescueTree(ctx context.Context, path string, upto dcb.Position, m *meter) (holds []dcb.Position, err error) {
+// rescueTree looks through a file, or all files below a directory. It returns the positions of the events that it finds, those of the log excepted. What
+// cannot be listed is passed over: it is not ours.
+func (s *survey) rescueTree(ctx context.Context, path string, upto dcb.Position, m *meter) (holds spans, err error) {
+	var all []Span
 	err = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return ctx.Err()
 		}
-		p, err := s.rescueFile(ctx, path, upto, m)
-		if p > 0 {
-			holds = append(holds, p)
-		}
+		found, err := s.rescueFile(ctx, path, upto, m)
+		all = append(all, found...)
 		return err
 	})
-	return holds, err
+	return union(all), err
 }
 
-// rescueFile looks through a file and returns the position of the event whose text it is, 0 if it is none. What cannot be read
-// holds nothing.
-func (s *survey) rescueFile(ctx context.Context, path string, upto dcb.Position, m *meter) (dcb.Position, error) {
+// rescueFile looks through a file and returns the position of the event whose text it is, or those of the records in blocks of a pack. What cannot be
+// read holds nothing.
+func (s *survey) rescueFile(ctx context.Context, path string, upto dcb.Position, m *meter) (spans, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if ev, err := eventfile.ReadFile(path); err == nil {
 		s.copies[ev.Position] = path
-		return ev.Position, nil
+		return spanOf(ev.Position, ev.Position), nil
 	}
-	return 0, s.rescueRecords(ctx, path, upto, m)
+	return s.rescueRecords(ctx, path, upto, m)
 }
 
-// rescueRecords looks through a file for records of the log, of positions up to one.
-func (s *survey) rescueRecords(ctx context.Context, path string, upto dcb.Position, m *meter) error {
+// rescueRecords looks through a file for records of the log and of packs, of positions up to one. It returns those of packs.
+func (s *survey) rescueRecords(ctx context.Context, path string, upto dcb.Position, m *meter) (spans, error) {
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxRescue {
-		return nil
+		return nil, nil
 	}
 	b, err := s.log.read(ctx, path, m)
 	if err != nil {
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	found := wal.FindFrames(b, s.log.id)
 	for i := range found {
@@ -136,7 +144,26 @@ func (s *survey) rescueRecords(ctx context.Context, path string, upto dcb.Positi
 	for f := range codec.Salvage(b, s.log.id.Seed(), 1, min(upto, s.bound)) {
 		s.log.note(f.Position, path, int64(f.Offset), b[f.Offset:f.Offset+f.Bytes], false)
 	}
-	return ctx.Err()
+	holds := s.salvage(b, min(upto, s.bound))
+	if len(holds) > 0 {
+		s.salvaged = append(s.salvaged, salvaged{path, holds})
+	}
+	return holds, ctx.Err()
+}
+
+// salvage returns the positions up to one whose records are intact in blocks of packs.
+func (s *survey) salvage(b []byte, upto dcb.Position) spans {
+	var all []Span
+	for raw := range pack.Salvage(b) {
+		for f := range codec.Salvage(raw, s.packs.seed, 1, upto) {
+			if n := len(all); n > 0 && all[n-1].Last+1 == f.Position {
+				all[n-1].Last = f.Position
+			} else {
+				all = append(all, Span{f.Position, f.Position})
+			}
+		}
+	}
+	return union(all)
 }
 
 // rescueUnfinished looks through what a repair has put aside that was interrupted: it may have been about to bring back an
@@ -152,7 +179,8 @@ func (s *survey) rescueUnfinished(ctx context.Context, m *meter) error {
 		ev, err := eventfile.ReadFile(path)
 		switch {
 		case err != nil:
-			return s.rescueRecords(ctx, path, anyPosition, m)
+			_, err := s.rescueRecords(ctx, path, anyPosition, m)
+			return err
 		case filepath.Base(path) != filepath.Base(s.files.path(ev.Position)):
 			s.copies[ev.Position] = path
 		}

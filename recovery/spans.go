@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"opossum/dcb"
+	"opossum/internal/pack"
 )
 
 // Span is a closed range of positions.
@@ -46,6 +47,15 @@ func union(s []Span) spans {
 		}
 	}
 	return out
+}
+
+// spansOf returns the set of all positions in ranges.
+func spansOf(ranges []pack.Range) spans {
+	all := make([]Span, len(ranges))
+	for i, r := range ranges {
+		all[i] = Span(r)
+	}
+	return union(all)
 }
 
 // at returns the index of the first span that ends at or behind p.

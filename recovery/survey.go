@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"opossum/dcb"
@@ -28,8 +29,11 @@ type survey struct {
 	probes     []string // paths of what measuring the disk has left
 	log        logSurvey
 	files      fileSurvey
+	packs      packSurvey
+	filed      spans // positions whose event is good in its file or its pack
 	index      indexSurvey
 	copies     map[dcb.Position]string // intact texts of events in places that are not their own
+	salvaged   []salvaged              // records in packs that are damaged or out of place
 	found      []wal.Found             // intact frames in what is damaged or out of place, without bodies
 	ends       map[uint64]wal.Kind     // of which generation such frames go up to the end of a file, and what the last one is
 	bound      dcb.Position            // no event that is looked for has a higher position
@@ -62,8 +66,8 @@ func gather(ctx context.Context, dir string, m *meter) (*survey, error) {
 	if err := s.rescue(ctx, m); err != nil {
 		return nil, err
 	}
-	s.unborn = absent(s.ledgerErr) && s.log.unborn && s.files.newest() == 0 && len(s.index.found.Ranges)+len(s.index.bad) == 0
-	if absent(s.ledgerErr) && len(s.foreign) > 0 && s.log.id == (wal.StoreID{}) && s.files.newest() == 0 {
+	s.unborn = absent(s.ledgerErr) && s.log.unborn && s.newest() == 0 && len(s.packs.found)+len(s.index.found.Ranges)+len(s.index.bad) == 0
+	if absent(s.ledgerErr) && len(s.foreign) > 0 && s.log.id == (wal.StoreID{}) && s.newest() == 0 {
 		return nil, fmt.Errorf("%s holds %q and no %s: %w", dir, s.foreign[0], ledger.FileName, dcb.ErrNotStore)
 	}
 	return s, nil
@@ -72,16 +76,20 @@ func gather(ctx context.Context, dir string, m *meter) (*survey, error) {
 // CheckStore returns an error that Is ErrNotStore if there is nothing of a store in dir. It looks at names only.
 func CheckStore(dir string) error { return (&survey{dir: dir}).names() }
 
-// events looks at event files and index, each by itself and both together.
+// events looks at packs, event files and index, each by itself and both together.
 func (s *survey) events(ctx context.Context, m *meter) (err error) {
 	c, err := s.index.gather(ctx, s, m)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
+	if err := s.packs.gather(ctx, s, c, m); err != nil {
+		return err
+	}
 	if err := s.files.gather(ctx, s, c, m); err != nil {
 		return err
 	}
+	s.filed = union(slices.Concat(s.files.good, s.packs.good))
 	return s.index.finish(ctx, s, c)
 }
 
@@ -105,7 +113,7 @@ func (s *survey) names() error {
 		}
 		s.ledgerTemp = s.ledgerTemp || e.Name() == ledger.FileName+".tmp"
 	}
-	for _, name := range []string{WALDir, EventsDir, IndexDir} {
+	for _, name := range []string{WALDir, EventsDir, PacksDir, IndexDir} {
 		path := filepath.Join(s.dir, name)
 		if info, err := os.Stat(path); err == nil && !info.IsDir() { // links to directories are fine
 			s.notDirs = append(s.notDirs, path)
@@ -122,6 +130,25 @@ func (s *survey) names() error {
 	return err
 }
 
+// newest returns the highest position that has an intact event in a file or a pack, 0 if there is none.
+func (s *survey) newest() dcb.Position { return max(s.files.newest(), s.packs.newest) }
+
+// newestFile returns the path of what holds that event.
+func (s *survey) newestFile() string {
+	if p := s.files.newest(); p > s.packs.newest {
+		return s.files.path(p)
+	}
+	return s.home(s.packs.newest)
+}
+
+// home returns the path of what the event at p is read from first.
+func (s *survey) home(p dcb.Position) string {
+	if r, ok := s.packs.of(p); ok {
+		return s.packs.path(r)
+	}
+	return s.files.path(p)
+}
+
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // unreadable reports whether err says that the bytes are gone for good, and not that we are kept from them: such a file is as
@@ -132,7 +159,7 @@ func unreadable(err error) bool {
 
 // state is what Inspect would have found, had the ledger been led.
 func (s *survey) state(led ledger.State) State {
-	filed := s.files.newest()
+	filed := s.newest()
 	if filed <= led.Materialized {
 		filed = 0
 	}
@@ -140,7 +167,7 @@ func (s *survey) state(led ledger.State) State {
 		Dir: s.dir, New: s.unborn, Ledger: led, Generations: s.log.gens, Temps: s.log.temps, Acked: s.log.acked, Filed: filed,
 	}
 	if filed > 0 {
-		st.FiledAs = s.files.path(filed)
+		st.FiledAs = s.newestFile()
 	}
 	st.Index = s.index.found
 	return st

@@ -19,7 +19,7 @@ import (
 // fileSurvey is what was found among the event files.
 type fileSurvey struct {
 	dir    string
-	good   spans     // positions whose file is intact and says what the log says, if it still holds the event
+	good   spans     // positions whose file is intact and says what log and pack say, if they hold the event
 	bad    []badFile // ascending
 	strays []stray
 	temps  []string
@@ -30,14 +30,14 @@ type badFile struct {
 	p      dcb.Position
 	offset int64
 	reason string
-	holds  dcb.Position // the event that it is instead, intact; 0: none. p itself: the log has another event there
+	holds  dcb.Position // the event that it is instead, intact; 0: none. p itself: log or pack have another event there
 }
 
 // stray is something that stands where nothing of its kind belongs.
 type stray struct {
 	path    string
-	holds   []dcb.Position // the events in it, intact
-	harmful bool           // opening the store is refused because of it
+	holds   spans // the events in it, intact
+	harmful bool  // opening the store is refused because of it
 }
 
 func (f *fileSurvey) path(p dcb.Position) string { return eventfile.Path(f.dir, p) }
@@ -53,7 +53,7 @@ func (f *fileSurvey) newest() dcb.Position {
 	return top
 }
 
-// gather reads all event files, on all cores, and compares them with log and index.
+// gather reads all event files, on all cores, and compares them with log, packs and index.
 func (f *fileSurvey) gather(ctx context.Context, s *survey, c *comparison, m *meter) error {
 	f.dir = filepath.Join(s.dir, EventsDir)
 	if slices.Contains(s.notDirs, f.dir) {
@@ -66,7 +66,7 @@ func (f *fileSurvey) gather(ctx context.Context, s *survey, c *comparison, m *me
 	g.Go(func() error {
 		return f.walk(gctx, m, func(chunk []dcb.Position) {
 			g.Go(func() error {
-				spans, bad, err := f.check(gctx, chunk, &s.log, c)
+				spans, bad, err := f.check(gctx, chunk, s, c)
 				m.move(uint64(len(chunk)), 0)
 				mu.Lock()
 				defer mu.Unlock()
@@ -118,8 +118,10 @@ func (f *fileSurvey) walk(ctx context.Context, m *meter, check func([]dcb.Positi
 }
 
 // check reads the files of the positions, which ascend.
-func (f *fileSurvey) check(ctx context.Context, chunk []dcb.Position, log *logSurvey, c *comparison) (good []Span, bad []badFile, err error) {
+func (f *fileSurvey) check(ctx context.Context, chunk []dcb.Position, s *survey, c *comparison) (good []Span, bad []badFile, err error) {
 	var buf []byte
+	packed := bodies{s: s}
+	defer packed.close()
 	for _, p := range chunk {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
@@ -139,14 +141,19 @@ func (f *fileSurvey) check(ctx context.Context, chunk []dcb.Position, log *logSu
 			bad = append(bad, badFile{p: p, reason: "the file holds another event", holds: ev.Position})
 			continue
 		}
-		if r, ok := log.records[p]; ok && r.live {
-			buf = codec.AppendRecord(buf[:0], ev.Event)
-			if codec.PayloadSum(buf) != r.sum {
-				bad = append(bad, badFile{p: p, reason: "the file is intact, but the log has another event at this position", holds: p})
-				continue
-			}
+		buf = codec.AppendRecord(buf[:0], ev.Event)
+		if r, ok := s.log.records[p]; ok && r.live && codec.PayloadSum(buf) != r.sum {
+			bad = append(bad, badFile{p: p, reason: "the file is intact, but the log has another event at this position", holds: p})
+			continue
 		}
-		c.event(p, &ev.Event)
+		if !s.packs.good.has(p) {
+			c.event(p, &ev.Event)
+		} else if rec, err := packed.packed(p); err != nil {
+			return nil, nil, err
+		} else if codec.PayloadSum(buf) != codec.PayloadSum(rec) { // a record knows its store and position, and a file its position only
+			bad = append(bad, badFile{p: p, reason: "the file is intact, but the pack has another event at this position", holds: p})
+			continue
+		}
 		if n := len(good); n > 0 && good[n-1].Last == p-1 {
 			good[n-1].Last = p
 		} else {

@@ -195,7 +195,7 @@ func (x *indexSurvey) finish(ctx context.Context, s *survey, c *comparison) erro
 	defer r.close()
 	for _, part := range c.parts {
 		known := true
-		for p := range s.files.good.gaps(part.Range().First, part.Range().Last).positions() {
+		for p := range s.filed.gaps(part.Range().First, part.Range().Last).positions() {
 			if err := ctx.Err(); err != nil {
 				return err
 			}

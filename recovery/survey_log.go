@@ -113,7 +113,7 @@ func (s *survey) identity(walDir string, generations []uint64) (wal.StoreID, err
 	votes := map[wal.StoreID]int{}
 	var best wal.StoreID
 	for _, gen := range generations {
-		head, err := readStart(wal.GenerationPath(walDir, gen))
+		head, err := readStart(wal.GenerationPath(walDir, gen), 4<<10)
 		if absent(err) || unreadable(err) {
 			continue
 		}
@@ -145,13 +145,13 @@ func (s *survey) identity(walDir string, generations []uint64) (wal.StoreID, err
 	return own, nil
 }
 
-// readStart returns as much of the start of a file as a header frame takes, and more.
-func readStart(path string) ([]byte, error) {
+// readStart returns the start of a file, most bytes of it if it is longer.
+func readStart(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, 4<<10))
+	b, err := io.ReadAll(io.LimitReader(f, most))
 	return b, errors.Join(err, f.Close())
 }
 

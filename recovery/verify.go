@@ -28,6 +28,8 @@ type VerifyReport struct {
 	Head         dcb.Position  `json:"head"`  // the last position that anything vouches for
 	Materialized dcb.Position  `json:"materialized"`
 	Files        uint64        `json:"files"`    // intact event files
+	Packs        int           `json:"packs"`    // of whole shards, damaged ones included
+	Packed       uint64        `json:"packed"`   // events intact in them
 	Records      uint64        `json:"records"`  // events intact in the log
 	Segments     int           `json:"segments"` // of the index, in use
 	Findings     []Finding     `json:"findings"`
@@ -54,8 +56,8 @@ func (r VerifyReport) String() string {
 	if harmful > 0 {
 		verdict = fmt.Sprintf("damaged: %s that %s", counted(harmful, "finding"), verb)
 	}
-	return fmt.Sprintf("%s; head %d, checkpoint %d, %s, %s in the log, %s, %s (%v)", verdict, r.Head, r.Materialized,
-		counted(r.Files, "event file"), counted(r.Records, "event"), counted(r.Segments, "index segment"),
+	return fmt.Sprintf("%s; head %d, checkpoint %d, %s, %s in %s, %s in the log, %s, %s (%v)", verdict, r.Head, r.Materialized,
+		counted(r.Files, "event file"), counted(r.Packed, "event"), counted(r.Packs, "pack"), counted(r.Records, "event"), counted(r.Segments, "index segment"),
 		counted(len(r.Findings)-harmful, "harmless finding"), r.Took.Round(time.Millisecond))
 }
 
@@ -67,7 +69,7 @@ func counted[N ~int | ~uint64](n N, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// Verify checks everything in the directory of a store at rest and changes nothing: ledger, log, event files, index, witnesses, names.
+// Verify checks everything in the directory of a store at rest and changes nothing: ledger, log, event files, packs, index, witnesses, names.
 // REQUIRES: no owner is running; the caller has seen to that.
 //
 // The error is what kept it from looking: ctx's, ErrNotStore, ErrVersion, permissions. Damage is in the report.
@@ -80,7 +82,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (VerifyReport, err
 	j := s.judge()
 	r := VerifyReport{
 		Dir: dir, Store: uuid.UUID(s.log.id).String(), Epoch: s.ledger.Epoch, Head: j.head, Materialized: j.ledger.Materialized,
-		Files: s.files.good.count(), Records: uint64(len(s.log.records)), Segments: len(s.index.found.Ranges), Findings: s.findings(j),
+		Files: s.files.good.count(), Packs: len(s.packs.found), Packed: s.packs.good.count(), Records: uint64(len(s.log.records)), Segments: len(s.index.found.Ranges), Findings: s.findings(j),
 	}
 	r.Took = time.Since(start)
 	return r, nil
@@ -93,7 +95,7 @@ func (s *survey) findings(j judgement) []Finding {
 			Kind: Missing, File: s.ledgerPath(), Detail: "creating the store did not finish; there is no event, and Open begins anew", Harmless: true,
 		}}, s.nameFindings()...)
 	}
-	return append([]Finding{}, slices.Concat(s.ledgerFindings(), s.logFindings(j), s.fileFindings(j), s.indexFindings(j), s.nameFindings())...)
+	return append([]Finding{}, slices.Concat(s.ledgerFindings(), s.logFindings(j), s.fileFindings(j), s.packFindings(j), s.indexFindings(j), s.nameFindings())...)
 }
 
 func (s *survey) ledgerFindings() []Finding {
@@ -175,7 +177,7 @@ func (s *survey) generationFindings(g wal.Scanned, j judgement) []Finding {
 func (s *survey) fileFindings(j judgement) []Finding {
 	m := j.ledger.Materialized
 	var out []Finding
-	present := slices.Clone(s.files.good)
+	present := slices.Clone(s.filed)
 	for _, b := range s.files.bad {
 		f := Finding{Kind: Altered, File: s.files.path(b.p), Offset: b.offset, First: b.p, Last: b.p, Detail: b.reason}
 		if b.holds != 0 && b.holds != b.p {
@@ -184,19 +186,54 @@ func (s *survey) fileFindings(j judgement) []Finding {
 		switch {
 		case b.p > j.head:
 			f.Kind, f.Harmless, f.Detail = Leftover, true, f.Detail+"; the position is beyond the last one"
+		case s.packs.good.has(b.p):
+			f.Harmless, f.Detail = true, f.Detail+"; its pack has the event, and answers in its place"
 		case b.p > m:
 			f.Harmless, f.Detail = true, f.Detail+"; it is above the checkpoint and will be written again"
 		}
 		out = append(out, f)
 		present = append(present, Span{b.p, b.p})
 	}
+	for _, b := range s.packs.bad { // which have findings of their own
+		for _, d := range b.damage {
+			present = append(present, d.Span)
+		}
+	}
 	for _, x := range union(present).gaps(1, m) {
-		out = append(out, Finding{Kind: Missing, File: s.files.path(x.First), First: x.First, Last: x.Last, Detail: "no event file"})
+		out = append(out, Finding{Kind: Missing, File: s.files.path(x.First), First: x.First, Last: x.Last, Detail: "no event file, and no pack"})
 	}
 	for _, path := range s.files.temps {
 		out = append(out, Finding{Kind: Leftover, File: path, Detail: "a temporary file", Harmless: true})
 	}
 	return append(out, s.strayFindings(s.files.strays)...)
+}
+
+// packFindings judges each stretch of damage in a pack: reads that meet it look for an event file.
+func (s *survey) packFindings(j judgement) []Finding {
+	m := j.ledger.Materialized
+	var out []Finding
+	for _, b := range s.packs.bad {
+		for _, d := range b.damage {
+			f := Finding{Kind: Altered, File: s.packs.path(b.Range), Offset: d.offset, First: d.First, Last: d.Last, Detail: d.reason}
+			if len(b.others) > 0 {
+				f.Kind, f.Detail = Misplaced, fmt.Sprintf("the file holds events of %v; %s", Span{b.others[0].First, b.others.last()}, d.reason)
+			}
+			switch {
+			case d.First > j.head:
+				f.Kind, f.Harmless, f.Detail = Leftover, true, f.Detail+"; the positions are beyond the last one"
+			case len(spanOf(d.First, min(d.Last, m)).without(s.files.good)) > 0:
+			case d.First > m:
+				f.Harmless, f.Detail = true, f.Detail+"; it is above the checkpoint and will be written again"
+			default:
+				f.Harmless, f.Detail = true, f.Detail+"; what it lacks is intact in event files"
+			}
+			out = append(out, f)
+		}
+	}
+	for _, path := range s.packs.temps {
+		out = append(out, Finding{Kind: Leftover, File: path, Detail: "a pack that was being written", Harmless: true})
+	}
+	return append(out, s.strayFindings(s.packs.strays)...)
 }
 
 // indexFindings judges the segments. Above the checkpoint the log can answer in their place.
@@ -229,12 +266,12 @@ func (s *survey) strayFindings(strays []stray) []Finding {
 			f.Detail = "a foreign file that the log's library would take for its own"
 		}
 		if len(x.holds) > 0 {
-			lost := slices.IndexFunc(x.holds, func(p dcb.Position) bool { return !s.files.good.has(p) })
-			f.Kind, f.First, f.Detail = Doubled, x.holds[0], "a copy of an event that is intact in its place"
-			if lost >= 0 {
-				f.Kind, f.First, f.Detail = Misplaced, x.holds[lost], "an event whose own file is not intact"
+			at, detail := x.holds, [2]string{"a copy of an event that is intact in its place", "copies of events that are intact in their places"}
+			f.Kind = Doubled
+			if lost := x.holds.without(s.filed); len(lost) > 0 {
+				f.Kind, at, detail = Misplaced, lost, [2]string{"an event whose own file is not intact", "events that are not intact in their own places"}
 			}
-			f.Last = f.First
+			f.First, f.Last, f.Detail = at[0].First, at[0].Last, detail[min(1, at.count()-1)]
 		}
 		out = append(out, f)
 	}

@@ -123,7 +123,17 @@ func (a Axis) check() error {
 	case a.Scale == Percentile && (a.Min < 0 || a.Max >= 1):
 		return fmt.Errorf("percentiles from %v to %v", a.Min, a.Max)
 	}
+	if lo, hi := a.ends(); lo == hi {
+		return fmt.Errorf("limits %v to %v, which are too close to be told apart", a.Min, a.Max)
+	}
 	return nil
+}
+
+// ends are the distances of the limits.
+func (a Axis) ends() (lo, hi float64) {
+	lo, _ = a.place(a.Min)
+	hi, _ = a.place(a.Max)
+	return lo, hi
 }
 
 // Text says a value of the axis with about three digits (percentiles: with all their nines); a value that has a name is its name.

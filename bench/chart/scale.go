@@ -17,8 +17,7 @@ type scale struct {
 func newScale(a Axis, values []float64, zero bool, air float64) scale {
 	s := scale{Axis: a}
 	if a.Min != a.Max {
-		s.lo, _ = a.place(a.Min)
-		s.hi, _ = a.place(a.Max)
+		s.lo, s.hi = a.ends()
 		return s
 	}
 	s.lo, s.hi = math.Inf(1), math.Inf(-1)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Cell is one measurement of a table: a way under one shape of load.
@@ -21,6 +23,7 @@ type Cell struct {
 	Rate            float64       // as in Limit
 	Window          time.Duration // as in Limit
 	Keep            bool          // leave what was made to whoever gave the directory
+	Beside          Load          // what as many other writers do on the same target at the same time; none if it has no name
 	Settle          bool          // wait in the end until all work in the background is done, so that what the device was given is complete
 }
 
@@ -33,6 +36,8 @@ type CellResult struct {
 	LifeEvents int    `json:"life_events"` // appended in that time
 	// Run is what the device was given during the measured time.
 	Run Device `json:"run"`
+	// Beside is what those showed who worked beside, in the same time or a step longer. Processor time and allocations are of all in both results.
+	Beside *Result `json:"beside,omitempty"`
 }
 
 // Measure runs the cell on an empty directory of its own under root, which it removes unless it is to keep it.
@@ -69,19 +74,46 @@ func (c Cell) measure(ctx context.Context, t Target, root string) (result CellRe
 		return result, err
 	}
 	before, _ := readDevice(root)
-	result.Result, err = fleet.Run(ctx, t, Limit{Time: c.Time, Events: c.Events, Rate: c.Rate, Window: c.Window})
+	result.Result, result.Beside, err = c.run(ctx, t, fleet)
 	after, _ := readDevice(root)
 	result.Run = after.since(before)
 	result.LifeEvents = c.Prefill + warm.Events + result.Events
+	if result.Beside != nil {
+		result.LifeEvents += result.Beside.Events
+	}
 	if c.Settle && err == nil {
 		err = settled(ctx, t)
 	}
 	return result, err
 }
 
+// run lets the fleet loose, and beside it the other writers if there are any.
+func (c Cell) run(ctx context.Context, t Target, fleet *Fleet) (result Result, beside *Result, err error) {
+	limit := Limit{Time: c.Time, Events: c.Events, Rate: c.Rate, Window: c.Window}
+	if c.Beside.Name == "" {
+		result, err = fleet.Run(ctx, t, limit)
+		return result, nil, err
+	}
+	stop := make(chan struct{})
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		others, err := newFleet(c.Workload, c.Beside, besideWriter, c.Writers, c.EventsPerAppend).Run(ctx, t, Limit{Stop: stop})
+		beside = &others
+		return err
+	})
+	both.Go(func() (err error) {
+		defer close(stop)
+		result, err = fleet.Run(ctx, t, limit)
+		return err
+	})
+	err = both.Wait()
+	return result, beside, err
+}
+
 const (
 	prefillAppend = 1_000
 	prefillWriter = 1 << 20 // none of the fleet's, so that its unique tags are its own
+	besideWriter  = 2 << 20 // and the first of those beside
 )
 
 func (c Cell) prefill(ctx context.Context, t Target) error {

@@ -23,9 +23,14 @@ type Fleet struct {
 
 // NewFleet gives each writer its own stream of the workload.
 func NewFleet(w Workload, l Load, writers, eventsPerAppend int) *Fleet {
+	return newFleet(w, l, 0, writers, eventsPerAppend)
+}
+
+// newFleet calls the first writer so: in a store that has events already, the writers must be others than those of before.
+func newFleet(w Workload, l Load, first, writers, eventsPerAppend int) *Fleet {
 	f := &Fleet{load: l, eventsPerAppend: eventsPerAppend}
 	for i := range writers {
-		f.streams = append(f.streams, w.Stream(i))
+		f.streams = append(f.streams, w.Stream(first+i))
 		f.latencies = append(f.latencies, newHistogram())
 	}
 	return f

@@ -108,3 +108,40 @@ func TestConflictsAreCountedAndDecidedAnew(t *testing.T) {
 	require.EqualValues(t, 200, e.Head())
 	require.Positive(t, result.Conflicts)
 }
+
+func TestDecidersWorkBesideOthers(t *testing.T) {
+	cell := Cell{Way: Opossum(), Load: SeatsOwn, Beside: SeatsHot, Workload: Default, Writers: 8, EventsPerAppend: 1, Time: 100 * time.Millisecond}
+	result, err := cell.Measure(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	require.Positive(t, result.Events)
+	require.Equal(t, result.Steps, result.Events)
+	require.Zero(t, result.Conflicts, "a course of one's own")
+	require.NotNil(t, result.Beside)
+	require.Positive(t, result.Beside.Events)
+	require.Positive(t, result.Beside.Conflicts, "a course of all")
+	require.GreaterOrEqual(t, result.LifeEvents, result.Events+result.Beside.Events)
+
+	cell.Beside = Load{}
+	result, err = cell.Measure(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	require.Nil(t, result.Beside)
+
+	_, err = LoadJob{Load: SeatsOwn.Name, Beside: "nothing", Bytes: 256, Writers: 1, EventsPerAppend: 1, Events: 10}.measure(t.Context(), t.TempDir(), Opossum())
+	require.ErrorContains(t, err, `no load is called "nothing"`)
+}
+
+func TestNobodyTakesMoreSeatsThanThereAre(t *testing.T) {
+	e, err := openEngine(t.TempDir(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	_, err = NewFleet(Default, SeatsHot, 8, 1).Run(t.Context(), e, Limit{Events: 5*seats + 1})
+	require.NoError(t, err)
+	for course, want := range map[opossum.Tag]int{"course:hot-0": seats, "course:hot-4": seats, "course:hot-5": 1, "course:hot-6": 0} {
+		n := 0
+		require.NoError(t, e.Read(t.Context(), opossum.ByTags(course), 0, func(opossum.SequencedEvent) { n++ }))
+		require.Equal(t, want, n, course)
+	}
+
+	_, err = NewFleet(Default, SeatsOwn, 1, 1).Run(t.Context(), forgetful{e}, Limit{Events: 1})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+}

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,15 @@ type Job struct {
 	Open   *OpenJob   `json:"open,omitempty"`
 	Growth *GrowthJob `json:"growth,omitempty"`
 	Device *DeviceJob `json:"device,omitempty"`
+
+	// Those of scale. Some leave a store behind, in which others go on: Shared names the directory in which they meet.
+	Shared    string        `json:"shared,omitempty"`
+	Sustained *SustainedJob `json:"sustained,omitempty"`
+	Files     *FilesJob     `json:"files,omitempty"`
+	Reopen    *ReopenJob    `json:"reopen,omitempty"`
+	Abandon   *AbandonJob   `json:"abandon,omitempty"`
+	Ask       *AskJob       `json:"ask,omitempty"`
+	Append    *AppendJob    `json:"append,omitempty"`
 }
 
 // LoadJob is a [Cell] but for its way.
@@ -39,6 +49,7 @@ type LoadJob struct {
 	Prefill         int           `json:"prefill,omitempty"`
 	Rate            float64       `json:"rate,omitempty"`
 	Window          time.Duration `json:"window_ns,omitempty"`
+	Beside          string        `json:"beside,omitempty"` // the load of as many others
 	Settle          bool          `json:"settle,omitempty"`
 }
 
@@ -57,6 +68,18 @@ func (j Job) String() string {
 		return fmt.Sprintf("%s, growing to %d events, %s", j.Way, j.Growth.Events, j.Growth.Load)
 	case j.Device != nil:
 		return "the device"
+	case j.Sustained != nil:
+		return fmt.Sprintf("%s, %d events until the last is checkpointed", j.Way, j.Sustained.Events)
+	case j.Files != nil:
+		return fmt.Sprintf("%s, the bare files of %d events", j.Way, j.Files.Events)
+	case j.Reopen != nil:
+		return j.Way + ", " + j.Reopen.String()
+	case j.Abandon != nil:
+		return fmt.Sprintf("%s, killed after %d events", j.Way, j.Abandon.Events)
+	case j.Ask != nil:
+		return fmt.Sprintf("%s, questions to %d events", j.Way, j.Ask.Acknowledged)
+	case j.Append != nil:
+		return fmt.Sprintf("%s, %s to %s", j.Way, j.Append.Load, cmp.Or(j.Shared, "an empty store"))
 	default:
 		return j.Way
 	}
@@ -70,6 +93,9 @@ func (j LoadJob) String() string {
 	if j.Rate > 0 {
 		text += fmt.Sprintf(", %g a second", j.Rate)
 	}
+	if j.Beside != "" {
+		text += fmt.Sprintf(", beside as many of %s", j.Beside)
+	}
 	return text
 }
 
@@ -81,6 +107,13 @@ type Outcome struct {
 	Open   *OpenResult   `json:"open,omitempty"`
 	Growth *GrowthResult `json:"growth,omitempty"`
 	Device *DeviceResult `json:"device,omitempty"`
+
+	Sustained *SustainedResult `json:"sustained,omitempty"`
+	Files     *FilesResult     `json:"files,omitempty"`
+	Reopen    *ReopenResult    `json:"reopen,omitempty"`
+	Abandon   *AbandonResult   `json:"abandon,omitempty"`
+	Ask       *AskResult       `json:"ask,omitempty"`
+	Append    *AppendResult    `json:"append,omitempty"`
 }
 
 // The first argument of a process that makes a job, whose others are the directory and the job, and of one that says what its ways are.
@@ -105,7 +138,7 @@ func Serve(ctx context.Context, args []string, ways []Way, out io.Writer) error 
 	}
 	tell := func(o Outcome) error { return json.NewEncoder(out).Encode(o) }
 	if job.dies() {
-		return job.fillAndDie(ctx, args[1], ways, tell)
+		return job.die(ctx, args[1], ways, tell)
 	}
 	outcome, err := job.make(ctx, args[1], ways)
 	if err != nil {
@@ -134,6 +167,16 @@ func (j Job) make(ctx context.Context, root string, ways []Way) (outcome Outcome
 		outcome.Open, err = j.Open.measure(ctx, root, way)
 	case j.Growth != nil:
 		outcome.Growth, err = j.Growth.measure(ctx, root, way)
+	case j.Sustained != nil:
+		outcome.Sustained, err = j.Sustained.measure(ctx, root, way)
+	case j.Files != nil:
+		outcome.Files, err = j.Files.measure(ctx, root, way)
+	case j.Reopen != nil:
+		outcome.Reopen, err = j.Reopen.measure(ctx, root, way)
+	case j.Ask != nil:
+		outcome.Ask, err = j.Ask.measure(ctx, root, way)
+	case j.Append != nil:
+		outcome.Append, err = j.Append.measure(ctx, root, way)
 	default:
 		err = errors.New("a job without a part")
 	}
@@ -169,10 +212,16 @@ func (j LoadJob) measure(ctx context.Context, root string, way Way) (*CellResult
 	if err != nil {
 		return nil, err
 	}
+	var beside Load
+	if j.Beside != "" {
+		if beside, err = way.bear(j.Beside); err != nil {
+			return nil, err
+		}
+	}
 	result, err := Cell{
 		Way: way, Load: load, Workload: Workload{Seed: Default.Seed, Bytes: j.Bytes, Tags: j.Tags}, NoFlush: j.NoFlush,
 		Writers: j.Writers, EventsPerAppend: j.EventsPerAppend, Time: j.Time, Events: j.Events, Prefill: j.Prefill,
-		Rate: j.Rate, Window: j.Window, Settle: j.Settle, Keep: true,
+		Rate: j.Rate, Window: j.Window, Beside: beside, Settle: j.Settle, Keep: true,
 	}.Measure(ctx, root)
 	return &result, err
 }

@@ -15,7 +15,7 @@ import (
 // TestMain lets the test's own program make the jobs.
 func TestMain(m *testing.M) {
 	if IsJob(os.Args[1:]) {
-		if err := Serve(context.Background(), os.Args[1:], Ways(), os.Stdout); err != nil {
+		if err := Serve(context.Background(), os.Args[1:], append(Ways(), OpossumLoose()), os.Stdout); err != nil {
 			_, _ = os.Stderr.WriteString(err.Error())
 			os.Exit(1)
 		}

@@ -301,9 +301,17 @@ func TestWhatADirectoryOccupies(t *testing.T) {
 }
 
 func TestWhatIsResident(t *testing.T) {
-	require.EqualValues(t, 11_572<<10, parseResident("Name:\tbench\nVmHWM:\t   12000 kB\nVmRSS:\t   11572 kB\nRssAnon:\t    3000 kB\n"))
+	const status = "Name:\tbench\nVmHWM:\t   12000 kB\nVmRSS:\t   11572 kB\nRssAnon:\t    3000 kB\n"
+	for name, kib := range map[string]uint64{"VmHWM": 12_000, "VmRSS": 11_572, "RssAnon": 3_000, "VmSwap": 0} {
+		require.Equal(t, kib<<10, statusBytes(status, name), name)
+	}
 	for _, none := range []string{"", "VmRSS:", "VmRSS: x kB"} {
-		require.Zero(t, parseResident(none), "%q", none)
+		require.Zero(t, statusBytes(none, "VmRSS"), "%q", none)
+	}
+	if runtime.GOOS == "linux" {
+		now := readResident()
+		require.Positive(t, now.Anon)
+		require.Greater(t, now.Most, now.Anon)
 	}
 }
 
@@ -315,6 +323,14 @@ func TestAJobSaysWhatItIs(t *testing.T) {
 		"opossum, opened with 50 events":                     {Way: "opossum", Open: &OpenJob{50}},
 		"opossum, growing to 50 events, append":              {Way: "opossum", Growth: &GrowthJob{Load: "append", Events: 50}},
 		"the device":                                         {Device: &DeviceJob{}},
+		"opossum, 50 events until the last is checkpointed":  {Way: "opossum", Sustained: &SustainedJob{Events: 50}},
+		"opossum, the bare files of 50 events":               {Way: "opossum", Files: &FilesJob{Events: 50}},
+		"opossum, opened again, cold":                        {Way: "opossum", Reopen: &ReopenJob{Cold: true}},
+		"opossum, opened again, killed after 5 events":       {Way: "opossum", Reopen: &ReopenJob{After: &AbandonJob{Events: 5}}},
+		"opossum, killed after 5 events":                     {Way: "opossum", Abandon: &AbandonJob{Events: 5}},
+		"opossum, questions to 50 events":                    {Way: "opossum", Ask: &AskJob{Acknowledged: 50}},
+		"opossum, append to an empty store":                  {Way: "opossum", Append: &AppendJob{Load: "append"}},
+		"opossum, append to large":                           {Way: "opossum", Shared: "large", Append: &AppendJob{Load: "append"}},
 	} {
 		require.Equal(t, want, j.String())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"opossum"
 )
@@ -25,7 +26,9 @@ type stepped struct {
 }
 
 // Loads returns all of them.
-func Loads() []Load { return []Load{Append, AppendUnique, AppendNew, DecideUniform, DecideHot, Mixed} }
+func Loads() []Load {
+	return []Load{Append, AppendUnique, AppendNew, DecideUniform, DecideHot, SeatsOwn, SeatsHot, Mixed}
+}
 
 var (
 	// Append appends without condition.
@@ -57,6 +60,16 @@ var (
 		return decide(ctx, t.(Store), events, opossum.ByTags(regionTags[0]))
 	}}
 
+	// SeatsOwn is opossum.Decide: a writer takes the seats of courses of its own, one course after the other.
+	SeatsOwn = Load{Name: "seats", What: "opossum.Decide, each writer on a course of its own", Store: true, step: func(ctx context.Context, t Target, s *Stream, events []opossum.Event) (stepped, error) {
+		return takeSeats(ctx, t, s, "course:"+s.prefix, events)
+	}}
+
+	// SeatsHot is the same with one course for all: all of them want its seats, and when it is full those of the next.
+	SeatsHot = Load{Name: "seats-hot", What: "opossum.Decide, all writers on the same course", Store: true, step: func(ctx context.Context, t Target, s *Stream, events []opossum.Event) (stepped, error) {
+		return takeSeats(ctx, t, s, "course:hot-", events)
+	}}
+
 	// Mixed is nine reads of a customer's newest event to one append under [AppendUnique]'s condition.
 	Mixed = Load{Name: "mixed", What: "90 % reads, 10 % appends", Store: true, step: func(ctx context.Context, t Target, s *Stream, events []opossum.Event) (stepped, error) {
 		if s.steps++; s.steps%10 == 0 {
@@ -86,6 +99,46 @@ func decide(ctx context.Context, t Store, events []opossum.Event, q opossum.Quer
 			return done, err
 		}
 		done.conflicts++
+	}
+}
+
+// seats are those of a course: as many events may have its tag.
+const seats = 30
+
+var errFull = errors.New("the course is full")
+
+// takeSeats decides to append events to a course of the given prefix, the first that s knows a seat of. One who gives up appends nothing.
+func takeSeats(ctx context.Context, t Target, s *Stream, prefix string, events []opossum.Event) (done stepped, err error) {
+	store, ok := t.(*engine)
+	if !ok {
+		return done, fmt.Errorf("opossum.Decide: %w", errors.ErrUnsupported)
+	}
+	for ; ; s.steps++ {
+		course := opossum.Tag(prefix + strconv.FormatUint(s.steps, 10))
+		for i := range events {
+			events[i].Tags[1] = course
+		}
+		taken := opossum.Projection[int]{
+			Query: opossum.ByTags(course),
+			Apply: func(n int, _ opossum.SequencedEvent) int { return n + 1 },
+		}
+		decided, err := opossum.Decide(ctx, store.Engine, taken, func(n int) ([]opossum.Event, error) {
+			if n+len(events) > seats {
+				return nil, errFull
+			}
+			return events, nil
+		})
+		done.conflicts += max(0, decided.Attempts-1)
+		switch {
+		case err == nil:
+			done.events = len(events)
+			return done, nil
+		case errors.Is(err, opossum.ErrConditionFailed) && ctx.Err() == nil:
+			done.conflicts++
+			return done, nil
+		case !errors.Is(err, errFull):
+			return done, err
+		}
 	}
 }
 

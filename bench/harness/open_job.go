@@ -103,7 +103,7 @@ func (j FillJob) fill(ctx context.Context, s Store) (*Fleet, *FillResult, error)
 }
 
 // dies says that the job's process ends by killing itself.
-func (j Job) dies() bool { return j.Fill != nil && j.Fill.Kill }
+func (j Job) dies() bool { return j.Fill != nil && j.Fill.Kill || j.Abandon != nil }
 
 // killed says whether a process ended by a signal.
 func killed(err error) bool {
@@ -111,8 +111,8 @@ func killed(err error) bool {
 	return errors.As(err, &exit) && exit.ExitCode() < 0
 }
 
-// fillAndDie tells the outcome and returns only if something fails. REQUIRES: j.dies().
-func (j Job) fillAndDie(ctx context.Context, dir string, ways []Way, tell func(Outcome) error) error {
+// die tells the outcome and returns only if something fails. REQUIRES: j.dies().
+func (j Job) die(ctx context.Context, dir string, ways []Way, tell func(Outcome) error) error {
 	way, err := j.way(ways)
 	if err != nil {
 		return err
@@ -121,9 +121,15 @@ func (j Job) fillAndDie(ctx context.Context, dir string, ways []Way, tell func(O
 	if err != nil {
 		return err
 	}
-	fleet, result, err := j.Fill.fill(ctx, s)
+	var fleet *Fleet
+	var outcome Outcome
+	if j.Abandon != nil {
+		fleet, outcome.Abandon, err = j.Abandon.append(ctx, s)
+	} else {
+		fleet, outcome.Fill, err = j.Fill.fill(ctx, s)
+	}
 	if err == nil {
-		err = tell(Outcome{Fill: result})
+		err = tell(outcome)
 	}
 	if err == nil {
 		fleet.load = deadly(kill)

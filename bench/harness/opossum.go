@@ -33,6 +33,13 @@ func OpossumFlushing(flush opossum.Flush) Way {
 	}}
 }
 
+// OpossumLoose is the engine that keeps every event in a file of its own and never packs any.
+func OpossumLoose() Way {
+	return Way{Name: "opossum-loose", What: "opossum, never packing", Store: true, Open: func(dir string, _ OpenOptions) (Target, error) {
+		return openEngine(dir, &opossum.Options{LooseEvents: opossum.KeepLoose})
+	}}
+}
+
 // OpossumPaused is the engine that files nothing: what does filing cost appends? Only an engine that does not file has no bound on its
 // backlog, for it would wait for ever, and lays no claim to space for the files of the backlog.
 func OpossumPaused() Way {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 
 	"opossum"
 )
@@ -15,6 +16,8 @@ type Workload struct {
 	Seed  uint64
 	Bytes int // length of Event.Data; at least 36, so that the JSON around the text has room
 	Tags  int // of an event: the first so many of the three; 0: all
+	// School makes the second tag a course, one of 1,000, and the third a student, one of 100,000: what scale is measured on.
+	School bool
 }
 
 // Default is the load of every published table.
@@ -23,6 +26,8 @@ var Default = Workload{Seed: 1, Bytes: 256}
 const (
 	customers = 1_000
 	regions   = 20
+	courses   = 1_000
+	students  = 100_000
 )
 
 var (
@@ -31,6 +36,15 @@ var (
 	regionTags   = numberedTags("region:", regions)
 	filler       = letters(1 << 16)
 )
+
+// schoolTags are made when they are needed: a process whose memory is measured should have no use for them.
+var schoolTags = sync.OnceValue(func() [2][]opossum.Tag {
+	return [2][]opossum.Tag{numberedTags("course:", courses), numberedTags(studentPrefix, students)}
+})
+
+const studentPrefix = "student:"
+
+func studentTag(n int) opossum.Tag { return opossum.Tag(studentPrefix + strconv.Itoa(n)) }
 
 func numberedTags(prefix string, n int) []opossum.Tag {
 	tags := make([]opossum.Tag, n)
@@ -57,7 +71,8 @@ type Stream struct {
 	bytes  int
 	kept   int // tags of each event
 	random *rand.Rand
-	prefix string // of the unique tag; differs between writers
+	shared [2][]opossum.Tag // out of which the second and the third tag are drawn
+	prefix string           // of the unique tag; differs between writers
 	next   uint64
 	steps  uint64 // of a load that does not always do the same
 	events []opossum.Event
@@ -67,13 +82,21 @@ type Stream struct {
 
 // Stream returns the sequence of the given writer; sequences of different writers share no unique tag.
 func (w Workload) Stream(writer int) *Stream {
+	shared := [2][]opossum.Tag{customerTags, regionTags}
+	if w.School {
+		shared = schoolTags()
+	}
 	return &Stream{
 		bytes:  w.Bytes,
 		kept:   cmp.Or(w.Tags, 3),
+		shared: shared,
 		random: rand.New(rand.NewPCG(w.Seed, uint64(writer))),
-		prefix: "order:" + strconv.Itoa(writer) + "-",
+		prefix: ownTag(writer),
 	}
 }
+
+// ownTag is how the tags begin that only events of the given writer have; their number follows.
+func ownTag(writer int) string { return "order:" + strconv.Itoa(writer) + "-" }
 
 // Next returns the next n events. They are valid until the following call, which uses their memory again: making events
 // must cost little, or the harness would measure itself. Stores may not keep what they are given, so this is fair.
@@ -94,8 +117,8 @@ func (s *Stream) event(tags []opossum.Tag, data []byte) opossum.Event {
 	r := s.random.Uint64()
 	var unique [64]byte
 	tags[0] = opossum.Tag(strconv.AppendUint(append(unique[:0], s.prefix...), s.next, 10))
-	tags[1] = customerTags[r%customers]
-	tags[2] = regionTags[(r>>16)%regions]
+	tags[1] = s.shared[0][r%uint64(len(s.shared[0]))]
+	tags[2] = s.shared[1][(r>>16)%uint64(len(s.shared[1]))]
 	s.fill(data, int((r>>32)%uint64(len(filler))))
 	s.next++
 	return opossum.Event{Type: types[(r>>24)%uint64(len(types))], Tags: tags[:s.kept], Data: data}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -13,34 +14,49 @@ import (
 
 func newCat(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "cat POSITION",
-		Short: "Show one event",
-		Long: `cat shows the event at a position as its event file shows it, wherever the store keeps it: as a file of its own or
-still in the log. With --json it is one line, as read prints it.`,
-		Example: "  opossum cat --dir demo-data 42",
-		Args:    cobra.ExactArgs(1),
+		Use:   "cat POSITION...",
+		Short: "Show events by their positions",
+		Long: `cat shows the event at each position as its event file shows it, wherever the store keeps it: as a file of its own, in a
+pack, or still in the log. With --json it is one line, as read prints it.`,
+		Example: "  opossum cat --dir demo-data 42\n  opossum cat --dir demo-data 42 43 --json",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := strconv.ParseUint(args[0], 10, 64)
-			if err != nil || n == 0 {
-				return usagef("%q is no position: positions are whole numbers from 1 on", args[0])
+			positions := make([]opossum.Position, len(args))
+			for i, arg := range args {
+				n, err := strconv.ParseUint(arg, 10, 64)
+				if err != nil || n == 0 {
+					return usagef("%q is no position: positions are whole numbers from 1 on", arg)
+				}
+				positions[i] = opossum.Position(n)
 			}
 			return a.withReader(cmd, func(ctx context.Context, e *opossum.Engine) error {
-				ev, err := eventAt(ctx, e, opossum.Position(n))
-				if err != nil {
-					return err
-				}
-				text := codec.AppendText(nil, ev)
-				if a.json {
-					if text, err = appendLine(nil, ev); err != nil {
+				for _, pos := range positions {
+					ev, err := eventAt(ctx, e, pos)
+					if err != nil {
 						return err
 					}
-					text = append(text, '\n')
+					if err := a.writeEvent(cmd.OutOrStdout(), ev); err != nil {
+						return err
+					}
 				}
-				_, err = cmd.OutOrStdout().Write(text)
-				return err
+				return nil
 			})
 		},
 	}
+}
+
+// writeEvent shows ev as its event file does, or as a line.
+func (a *app) writeEvent(w io.Writer, ev opossum.SequencedEvent) error {
+	text := codec.AppendText(nil, ev)
+	if a.json {
+		line, err := appendLine(nil, ev)
+		if err != nil {
+			return err
+		}
+		text = append(line, '\n')
+	}
+	_, err := w.Write(text)
+	return err
 }
 
 // eventAt reads the one event at pos.

@@ -81,6 +81,23 @@ type decision struct {
 	limit, capacity int // 0: not registered, not created
 	courses, seats  int // taken so far, by the student and in the course
 	enrolled        bool
+	damaged         error // the first event that cannot be understood
+}
+
+// enrolling is the same as a projection.
+func enrolling(student, course string) opossum.Projection[decision] {
+	d := decision{student: student, course: course}
+	return opossum.Projection[decision]{
+		Name:    "enrolment",
+		Query:   d.query(),
+		Initial: func() decision { return d },
+		Apply: func(d decision, e opossum.SequencedEvent) decision {
+			if err := d.apply(e.Event); err != nil && d.damaged == nil {
+				d.damaged = fmt.Errorf("position %d: %w", e.Position, err)
+			}
+			return d
+		},
+	}
 }
 
 // query selects the history that the decision rests on: all of it, and nothing else.
@@ -123,6 +140,8 @@ func (d *decision) apply(ev opossum.Event) error {
 // decide returns the event to append, or why there is none.
 func (d *decision) decide(now time.Time) (opossum.Event, error) {
 	switch {
+	case d.damaged != nil:
+		return opossum.Event{}, d.damaged
 	case d.limit == 0:
 		return opossum.Event{}, errNoStudent
 	case d.capacity == 0:

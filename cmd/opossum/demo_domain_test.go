@@ -36,12 +36,8 @@ func enrolled(t *testing.T, student, course string) opossum.Event {
 // decideAfter asks for an enrolment of s in c after the events that its query matches.
 func decideAfter(t *testing.T, history ...opossum.Event) (opossum.Event, error) {
 	t.Helper()
-	d := decision{student: "s", course: "c"}
-	for _, ev := range history {
-		if d.query().Matches(ev) {
-			require.NoError(t, d.apply(ev))
-		}
-	}
+	d, err := opossum.Fold(enrolling("s", "c"), history...)
+	require.NoError(t, err)
 	return d.decide(noon)
 }
 
@@ -78,6 +74,11 @@ func TestDecisionRefusesDamagedData(t *testing.T) {
 	d := decision{student: "s", course: "c"}
 	assert.Error(t, d.apply(opossum.Event{Type: studentRegistered, Data: []byte("{")}))
 	assert.Error(t, d.apply(opossum.Event{Type: courseCreated, Data: []byte("{")}))
+
+	c := created(t, "c", 1)
+	c.Data = []byte("{")
+	_, err := decideAfter(t, registered(t, "s", 1), c)
+	require.EqualError(t, err, "position 2: CourseCreated: unexpected end of JSON input")
 }
 
 // What a decision appends is matched by its own condition, so that a second one like it conflicts.

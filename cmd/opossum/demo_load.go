@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -203,47 +204,41 @@ func (l *load) enrol(ctx context.Context, w *writer, _ int) error {
 
 func draw(ids []string) string { return ids[rand.IntN(len(ids))] }
 
-// enrolOne is the whole of a conditional append: read, decide, append under the condition that what was read is still
-// all there is, and from the start if it is not. Of the writers that conflict one always succeeds, so it ends.
+// enrolOne is the whole of a decision: read, decide, append under the condition that what was read is still all there is, and again if it is not.
+// Of the writers that conflict one always succeeds, so it ends.
 func (w *writer) enrolOne(ctx context.Context, student, course string) error {
-	for retries := 0; ; retries++ {
-		d := decision{student: student, course: course}
-		view, err := w.engine.Read(ctx, d.query(), opossum.ReadOptions{})
-		if err != nil {
-			return err
-		}
-		for ev, err := range view.All() {
-			if err != nil {
-				return err
-			}
-			if err := d.apply(ev.Event); err != nil {
-				return fmt.Errorf("position %d: %w", ev.Position, err)
-			}
-		}
-		ev, err := d.decide(time.Now())
-		if err != nil {
-			return err
-		}
-		err = w.append(ctx, ev, opossum.Condition{FailIfMatch: d.query(), After: view.Head()})
-		if !errors.Is(err, opossum.ErrConditionFailed) {
-			w.counted.MostRetries = max(w.counted.MostRetries, retries)
-			return err
-		}
-		w.counted.Conflicts++
+	var ev opossum.Event
+	var start time.Time
+	done, err := opossum.Decide(ctx, w.engine, enrolling(student, course), func(d decision) (_ []opossum.Event, err error) {
+		start = time.Now()
+		ev, err = d.decide(start)
+		return []opossum.Event{ev}, err
+	}, opossum.Retry{Attempts: math.MaxInt})
+	retries := max(0, done.Attempts-1)
+	w.counted.Conflicts += retries
+	if err != nil {
+		return err
 	}
+	w.counted.MostRetries = max(w.counted.MostRetries, retries)
+	return w.acknowledged(start, opossum.SequencedEvent{Position: done.Position, Event: ev})
 }
 
-// append appends one event and measures how long the acknowledgement took.
+// append appends one event.
 func (w *writer) append(ctx context.Context, ev opossum.Event, cond opossum.Condition) error {
 	start := time.Now()
 	pos, err := w.engine.Append(ctx, []opossum.Event{ev}, &cond)
 	if err != nil {
 		return err
 	}
+	return w.acknowledged(start, opossum.SequencedEvent{Position: pos, Event: ev})
+}
+
+// acknowledged notes how long the acknowledgement of an append took.
+func (w *writer) acknowledged(start time.Time, ev opossum.SequencedEvent) error {
 	if err := w.latency.RecordValue(min(time.Since(start).Microseconds(), w.latency.HighestTrackableValue())); err != nil {
 		return err
 	}
-	return w.acked(w.id, opossum.SequencedEvent{Position: pos, Event: ev})
+	return w.acked(w.id, ev)
 }
 
 var (

@@ -22,6 +22,7 @@ func (u diskUse) plus(v diskUse) diskUse {
 type storeUse struct {
 	Log        diskUse `json:"log"`
 	EventFiles diskUse `json:"eventFiles"`
+	Packs      diskUse `json:"packs"`
 	Index      diskUse `json:"index"`
 	Other      diskUse `json:"other"`
 }
@@ -32,6 +33,8 @@ func (s *storeUse) area(name string) *diskUse {
 		return &s.Log
 	case "events":
 		return &s.EventFiles
+	case "packs":
+		return &s.Packs
 	case "index":
 		return &s.Index
 	default:
@@ -88,6 +91,9 @@ func (u diskUse) text() string {
 // lines are one for every area that holds something; the log and the event files are always named.
 func (s storeUse) lines() []labelled {
 	lines := []labelled{{"log", s.Log.text()}, {"event files", s.EventFiles.text()}}
+	if s.Packs.Files > 0 {
+		lines = append(lines, labelled{"packs", s.Packs.text()})
+	}
 	if s.Index.Files > 0 {
 		lines = append(lines, labelled{"index", s.Index.text()})
 	}

@@ -29,8 +29,10 @@ func addEngineFlags(cmd *cobra.Command, level slog.Level) *engineFlags {
 	f.set.DurationVar(&o.GroupWait, "group-wait", 0, "batch, auto: how long a commit waits for the writers of the one before (auto: 0 is what the storage asks for)")
 	f.set.IntVar(&o.MaxLagEvents, "max-lag-events", opossum.DefaultMaxLagEvents, "so many acknowledged events without a file make appends wait")
 	f.set.Int64Var(&o.MaxLagBytes, "max-lag-bytes", opossum.DefaultMaxLagBytes, "so many bytes of them, too")
+	f.set.IntVar(&o.LooseEvents, "loose-events", opossum.DefaultLooseEvents, "so many of the newest events stay files of their own, older ones are packed; -1: all stay")
 	f.set.Int64Var(&o.MinFreeBytes, "min-free-bytes", opossum.DefaultMinFreeBytes, "free space that appends leave; -1: none, 0: the default")
 	f.set.Int64Var(&o.RecentBytes, "recent-bytes", opossum.DefaultRecentBytes, "memory for the index of the newest events")
+	f.set.Int64Var(&o.CacheBytes, "cache-bytes", opossum.DefaultCacheBytes, "memory for blocks of packs that were read")
 	f.set.TextVar(&f.level, "logger", level, "print what the engine says from this `level` on: debug, info, warn or error")
 	cmd.Flags().AddFlagSet(f.set)
 	return f

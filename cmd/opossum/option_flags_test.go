@@ -41,7 +41,7 @@ func TestEveryOptionIsAFlag(t *testing.T) {
 // What is not given is the default of the engine, and what is given reaches another process.
 func TestFlagsAreOptions(t *testing.T) {
 	given := []string{
-		"--flush=count", "--flush-every=7", "--flush-interval=3s", "--group-wait=2ms", "--logger=ERROR",
+		"--cache-bytes=9", "--flush=count", "--flush-every=7", "--flush-interval=3s", "--group-wait=2ms", "--logger=ERROR", "--loose-events=-1",
 		"--max-lag-bytes=3", "--max-lag-events=2", "--min-free-bytes=-1", "--recent-bytes=5000",
 	}
 	cmd := &cobra.Command{}
@@ -52,6 +52,7 @@ func TestFlagsAreOptions(t *testing.T) {
 	require.NoError(t, f.check())
 	require.Equal(t, given, f.args())
 	require.Equal(t, opossum.Options{
+		CacheBytes: 9, LooseEvents: opossum.KeepLoose,
 		Flush: opossum.FlushCount, FlushEvery: 7, FlushInterval: 3e9, GroupWait: 2e6, MaxLagBytes: 3, MaxLagEvents: 2, MinFreeBytes: -1, RecentBytes: 5000,
 	}, f.options)
 	require.Equal(t, slog.LevelError, f.level)

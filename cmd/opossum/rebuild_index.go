@@ -12,12 +12,12 @@ import (
 func newRebuildIndex(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rebuild-index",
-		Short: "Write the index anew from the event files",
-		Long: `rebuild-index writes the index anew from the event files, whatever is there, for whoever does not trust it. It is never
+		Short: "Write the index anew from the events",
+		Long: `rebuild-index writes the index anew from event files and packs, whatever is there, for whoever does not trust it. It is never
 needed for safety: what is missing is built at the next opening, and what is damaged is an error of the read that meets it.
 Events that are not filed yet are indexed from the log at the next opening.
 
-A damaged ledger or event file is an error, with status 4: then repair comes first. It may be interrupted: the store works
+A damaged ledger or event is an error, with status 4: then repair comes first. It may be interrupted: the store works
 with whatever index there is. No process may own the store meanwhile.`,
 		Example: "  opossum rebuild-index --dir demo-data\n  opossum rebuild-index --dir demo-data --json",
 		Args:    cobra.NoArgs,

@@ -19,8 +19,8 @@ func newRepair(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "repair",
 		Short: "Bring a damaged store back, from what is intact anywhere",
-		Long: `repair prints its plan and carries it out: it writes event files again from intact copies, begins the log anew where
-it cannot be gone on from, rebuilds ledger and index, and clears away what does not belong to the store. What it replaces or
+		Long: `repair prints its plan and carries it out: it writes event files again from intact copies, also those of a damaged pack, begins
+the log anew where it cannot be gone on from, rebuilds ledger and index, and clears away what does not belong to the store. What it replaces or
 removes it keeps in quarantine, in the directory of the store, and says where. With --dry-run it prints the plan only.
 
 If acknowledged events are intact nowhere, it names their positions, writes at most event files that are missing, and ends

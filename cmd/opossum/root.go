@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 		Use:   "opossum",
 		Short: "An embeddable event store with Dynamic Consistency Boundaries",
 		Long: "opossum appends events to a store, reads them, shows what a store is made of and what disk it is on, and mends it on a bad day.\n\n" +
-			"A store is a directory, named by --dir or " + dirVariable + ". One process owns it at a time: append and demo do. read, tail, cat and\n" +
+			"A store is a directory, named by --dir or " + dirVariable + ". One process owns it at a time: append, pack, unpack and demo do. read, tail, cat and\n" +
 			"stat work beside an owner and never change anything; doctor measures the disk under any directory. verify, repair and\n" +
 			"rebuild-index need a store at rest.\n" +
 			"Output is text for people, or JSON for programs with --json. Errors go to standard error.\n\n" + statusHelp,
@@ -45,7 +45,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.dir, "dir", "", "directory of the store (default: $"+dirVariable+")")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for programs instead of text for people")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newAppend(a), newRead(a), newTail(a), newCat(a), newStat(a), newDoctor(a), newVerify(a), newRepair(a), newRebuildIndex(a), newDemo(a), newDemoChild(a), newQueryTopic())
+	root.AddCommand(newAppend(a), newRead(a), newTail(a), newCat(a), newStat(a), newDoctor(a), newVerify(a), newRepair(a), newRebuildIndex(a), newPack(a), newUnpack(a), newDemo(a), newDemoChild(a), newQueryTopic())
 	addCobraCommands(root)
 	markErrors(root)
 	return root

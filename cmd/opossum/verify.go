@@ -17,7 +17,7 @@ func newVerify(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
 		Short: "Check everything in a store and name what is wrong",
-		Long: `verify reads all of a store at rest, ledger, log, event files and index, and compares them with each other. It changes
+		Long: `verify reads all of a store at rest, ledger, log, event files, packs and index, and compares them with each other. It changes
 nothing. Every finding is a line: its kind, the file, the offset, the positions, and what is wrong. Findings that are harmless
 are marked so: the next opening mends them, or nothing needs them. The last line is the verdict.
 

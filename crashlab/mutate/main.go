@@ -29,12 +29,13 @@ var judges = map[string][]suiteSpec{
 	"ledger":             {{"./recovery", "."}, {"./internal/sequencer", "."}, engine},
 	"recovery":           {engine},
 	"internal/sequencer": {engine},
+	"internal/pack":      {{"./internal/eventfile", "."}, {"./recovery", "Pack"}, engine},
 }
 
 type suiteSpec struct{ pkg, run string }
 
 // engine are the tests of the root that crash, damage or race; the others take long, and have other aims.
-var engine = suiteSpec{".", "Crash|Damage|Killed|Verify|Repair|Recover|Condition|History|Oracle"}
+var engine = suiteSpec{".", "Crash|Damage|Killed|Verify|Repair|Recover|Condition|History|Oracle|Pack"}
 
 // judged is where the list of harmless survivors stands.
 const judged = "docs/mutants.md"
@@ -62,7 +63,7 @@ func run(ctx context.Context, pkgs []string, seed uint64, sample int, only strin
 		return err
 	}
 	if len(pkgs) == 0 {
-		pkgs = []string{"wal", "ledger", "recovery", "internal/sequencer"}
+		pkgs = []string{"wal", "ledger", "recovery", "internal/sequencer", "internal/pack"}
 	}
 	if file, _, ok := strings.Cut(only, ":"); ok {
 		pkgs, sample = []string{filepath.ToSlash(filepath.Dir(file))}, 0

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -127,107 +128,187 @@ func place(seed uint64, p dcb.Position) uint64 {
 	return x ^ x>>31
 }
 
-// DecodeRecord verifies that rec is the whole record of position p and returns its event, which shares no memory with rec.
+// DecodeRecord verifies that rec is the whole record of position p and returns its event, which shares no memory with rec. Type, tags and metadata may
+// share memory with each other: what is kept of them keeps no more than sharedBytes alive beside itself.
 func DecodeRecord(rec []byte, seed uint64, p dcb.Position) (dcb.Event, error) {
+	parts, err := verify(rec, seed, p)
+	if err != nil {
+		return dcb.Event{}, err
+	}
+	e := dcb.Event{ID: parts.id, Time: time.Unix(parts.seconds, int64(parts.nanos)).UTC()}
+	if len(parts.names) <= sharedBytes {
+		takeNames(&e, string(parts.names))
+	} else {
+		takeNames(&e, parts.names)
+	}
+	if len(parts.data) > 0 {
+		e.Data = slices.Clone(parts.data)
+	}
+	return e, nil
+}
+
+// CheckRecord returns nil if DecodeRecord would, and its error otherwise, without making an event of it.
+func CheckRecord(rec []byte, seed uint64, p dcb.Position) error {
+	_, err := verify(rec, seed, p)
+	return err
+}
+
+// sharedBytes is up to how many bytes type, tags and metadata are kept in one string, of which each is a part: much of what decoding takes is to
+// allocate. So whoever keeps a short tag keeps that much alive at most, and not a long neighbour.
+const sharedBytes = 512
+
+// parts is a payload taken apart, as far as that needs no memory of its own.
+type parts struct {
+	id      uuid.UUID
+	seconds int64
+	nanos   uint32
+	names   []byte // type, tags and metadata, with their lengths and numbers
+	data    []byte
+}
+
+// verify takes the record of position p apart. It trusts no length although the checksum vouches for it: a record written by
+// a faulty encoder must be an error, never a panic. An event has one record: any other way to say the same is malformed.
+func verify(rec []byte, seed uint64, p dcb.Position) (parts, error) {
 	if len(rec) < RecordHeaderBytes+minPayloadBytes || RecordLen(rec) != len(rec) {
-		return dcb.Event{}, errRecordShort
+		return parts{}, errRecordShort
 	}
 	payload := rec[RecordHeaderBytes:]
 	if binary.LittleEndian.Uint64(rec[4:])^place(seed, p) != xxhash.Sum64(payload) {
-		return dcb.Event{}, errRecordSum
+		return parts{}, errRecordSum
 	}
-	return decodePayload(payload)
+	out, ok := takeApart(payload)
+	if !ok {
+		return parts{}, errRecordForm
+	}
+	return out, nil
 }
 
-// decodePayload parses what the checksum has already vouched for. It still trusts no length: a record written by a
-// faulty encoder must be an error, never a panic. An event has one record: any other way to say the same is malformed.
-func decodePayload(payload []byte) (dcb.Event, error) {
-	var e dcb.Event
+func takeApart(payload []byte) (out parts, ok bool) {
 	r := reader{b: payload}
 	flags := r.bytes(1)
 	if r.bad || flags[0]&^flagID != 0 {
-		return dcb.Event{}, errRecordForm
+		return parts{}, false
 	}
 	if flags[0]&flagID != 0 {
-		copy(e.ID[:], r.bytes(16))
-		r.require(e.ID != uuid.Nil)
+		copy(out.id[:], r.bytes(16))
+		r.require(out.id != uuid.Nil)
 	}
 	sec, nsec := r.bytes(8), r.bytes(4)
 	if r.bad {
-		return dcb.Event{}, errRecordForm
+		return parts{}, false
 	}
-	nanos := binary.LittleEndian.Uint32(nsec)
-	if nanos >= uint32(time.Second) {
-		return dcb.Event{}, errRecordForm
+	out.seconds, out.nanos = int64(binary.LittleEndian.Uint64(sec)), binary.LittleEndian.Uint32(nsec)
+	r.require(out.nanos < uint32(time.Second))
+	start := r.at
+	r.require(len(r.lenBytes()) > 0)
+	for range r.count(2) {
+		r.lenBytes()
 	}
-	e.Time = time.Unix(int64(binary.LittleEndian.Uint64(sec)), int64(nanos)).UTC()
-	e.Type = string(r.lenBytes())
-	r.require(e.Type != "")
-	if n := r.count(2); n > 0 {
-		e.Tags = make([]dcb.Tag, n)
-		for i := range e.Tags {
-			e.Tags[i] = dcb.Tag(r.lenBytes())
-		}
-	}
-	if n := r.count(2); n > 0 {
-		e.Metadata = make(map[string]string, n)
-		last := ""
-		for i := range n {
-			k := string(r.lenBytes())
-			r.require(i == 0 || k > last)
-			e.Metadata[k] = string(r.lenBytes())
-			last = k
-		}
+	var last []byte
+	for i := range r.count(2) {
+		k := r.lenBytes()
+		r.lenBytes()
+		r.require(i == 0 || bytes.Compare(k, last) > 0)
+		last = k
 	}
 	if r.bad {
-		return dcb.Event{}, errRecordForm
+		return parts{}, false
 	}
-	if len(r.b) > 0 {
-		e.Data = slices.Clone(r.b)
+	out.names, out.data = payload[start:r.at], payload[r.at:]
+	return out, true
+}
+
+// takeNames gives e the type, tags and metadata of names: parts of it if it is a string, copies if it is not.
+// REQUIRES: names is of takeApart.
+func takeNames[S string | []byte](e *dcb.Event, names S) {
+	var part S
+	part, names = takeString(names)
+	e.Type = string(part)
+	n, names := takeNumber(names)
+	if n > 0 {
+		e.Tags = make([]dcb.Tag, n)
+		for i := range e.Tags {
+			part, names = takeString(names)
+			e.Tags[i] = dcb.Tag(part)
+		}
 	}
-	return e, nil
+	n, names = takeNumber(names)
+	if n > 0 {
+		e.Metadata = make(map[string]string, n)
+		for range n {
+			var value S
+			part, names = takeString(names)
+			value, names = takeString(names)
+			e.Metadata[string(part)] = string(value)
+		}
+	}
+}
+
+func takeString[S string | []byte](s S) (first, rest S) {
+	n, s := takeNumber(s)
+	return s[:n], s[n:]
+}
+
+// takeNumber reads the uvarint at the start of s, which is known to be one.
+func takeNumber[S string | []byte](s S) (n int, rest S) {
+	for i, shift := 0, 0; ; i, shift = i+1, shift+7 {
+		n |= int(s[i]&0x7f) << shift
+		if s[i] < 0x80 {
+			return n, s[i+1:]
+		}
+	}
 }
 
 // reader takes a payload apart; once something does not fit, bad stays set and everything else comes back empty.
 type reader struct {
 	b   []byte
+	at  int // of what is next
 	bad bool
 }
 
-func (r *reader) bytes(n int) []byte {
-	if n > len(r.b) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	out := r.b[:n]
-	r.b = r.b[n:]
-	return out
-}
+func (r *reader) fail() { r.bad, r.at = true, len(r.b) }
 
 // require notes that the payload is bad unless ok.
 func (r *reader) require(ok bool) {
 	if !ok {
-		r.bad, r.b = true, nil
+		r.fail()
 	}
 }
 
-func (r *reader) uvarint() int {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 || v > math.MaxInt32 || n > 1 && r.b[n-1] == 0 { // the last: not the shortest way
-		r.bad, r.b = true, nil
-		return 0
+func (r *reader) bytes(n int) []byte {
+	if n > len(r.b)-r.at {
+		r.fail()
+		return nil
 	}
-	r.b = r.b[n:]
-	return int(v)
+	r.at += n
+	return r.b[r.at-n : r.at]
 }
 
 func (r *reader) lenBytes() []byte { return r.bytes(r.uvarint()) }
 
+func (r *reader) uvarint() int {
+	if r.at < len(r.b) && r.b[r.at] < 0x80 { // nearly all of them
+		r.at++
+		return int(r.b[r.at-1])
+	}
+	return r.longUvarint()
+}
+
+func (r *reader) longUvarint() int {
+	v, n := binary.Uvarint(r.b[r.at:])
+	if n <= 0 || v > math.MaxInt32 || n > 1 && r.b[r.at+n-1] == 0 { // the last: not the shortest way
+		r.fail()
+		return 0
+	}
+	r.at += n
+	return int(v)
+}
+
 // count reads a number of things of at least each bytes, and refuses one that the rest cannot hold before anything is allocated.
 func (r *reader) count(each int) int {
 	n := r.uvarint()
-	if n > len(r.b)/each+1 {
-		r.bad, r.b = true, nil
+	if n > (len(r.b)-r.at)/each+1 {
+		r.fail()
 		return 0
 	}
 	return n

@@ -254,6 +254,7 @@ func TestRecordMalformed(t *testing.T) {
 		"a key twice":            set(keysAt, []byte("\x04user")...),
 		"keys not in order":      set(keysAt, []byte("\x04zero")...),
 		"type of no bytes":       set(typeAt, 0),
+		"type of no bytes alone": append(make([]byte, 1+12), 0, 0, 0, 'x'),
 		"longer length":          slices.Insert(set(typeAt, 15|0x80), typeAt+1, 0),
 		"ID is cut":              append([]byte{1}, make([]byte, minPayloadBytes-1)...),
 		"lengths are missing":    append([]byte{0}, bytes.Repeat([]byte{0x80}, minPayloadBytes-1)...),
@@ -264,6 +265,7 @@ func TestRecordMalformed(t *testing.T) {
 			require.Zero(t, e)
 		})
 		require.Less(t, allocs, 100.0, name)
+		requirePlain(t, payloadRecord(p, 7), 7)
 	}
 	_, err := DecodeRecord(payloadRecord(payload, 7), recordTestSeed, 7)
 	require.NoError(t, err)
@@ -280,6 +282,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		if seal {
 			b = payloadRecord(b, ev.Position)
 		}
+		requirePlain(t, b, ev.Position)
 		e, err := DecodeRecord(b, recordTestSeed, ev.Position)
 		if err != nil {
 			require.Zero(t, e)

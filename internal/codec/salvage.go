@@ -33,7 +33,7 @@ func Salvage(b []byte, seed uint64, first, last dcb.Position) iter.Seq[Found] {
 			if p < first || p > last {
 				continue
 			}
-			if _, err := DecodeRecord(rec, seed, p); err != nil {
+			if CheckRecord(rec, seed, p) != nil {
 				continue
 			}
 			if !yield(Found{Position: p, Offset: off, Bytes: len(rec)}) {
@@ -63,9 +63,17 @@ func plausible(rec []byte) bool {
 
 // positionOf returns the one position for which the checksum of rec holds: the inverse of place.
 func positionOf(rec []byte, seed uint64) dcb.Position {
+	return dcb.Position((unplaced(rec) - seed) * 0xf1de83e19937733d)
+}
+
+// SeedOf returns the one seed with which rec is the record of position p. Any bytes have one: only a second record that agrees makes it the store's.
+// REQUIRES: rec is a whole record.
+func SeedOf(rec []byte, p dcb.Position) uint64 { return unplaced(rec) - uint64(p)*0x9e3779b97f4a7c15 }
+
+// unplaced undoes the finalizer of place.
+func unplaced(rec []byte) uint64 {
 	x := binary.LittleEndian.Uint64(rec[4:]) ^ PayloadSum(rec)
 	x = (x ^ x>>31 ^ x>>62) * 0x319642b2d24d8ec3 // each factor times that of place is 1, modulo 2^64
 	x = (x ^ x>>27 ^ x>>54) * 0x96de1b173f119089
-	x = x ^ x>>30 ^ x>>60
-	return dcb.Position((x - seed) * 0xf1de83e19937733d)
+	return x ^ x>>30 ^ x>>60
 }

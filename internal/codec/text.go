@@ -80,13 +80,13 @@ func AppendText(dst []byte, ev dcb.SequencedEvent) []byte {
 		dst = append(dst, '"')
 	}
 	dst = append(dst, textType...)
-	dst = appendTextString(dst, e.Type)
+	dst = AppendString(dst, e.Type)
 	dst = append(dst, textTags...)
 	for i, t := range e.Tags {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		dst = appendTextString(dst, t)
+		dst = AppendString(dst, t)
 	}
 	dst = append(dst, ']')
 	dst = append(dst, textTime...)
@@ -115,9 +115,9 @@ func appendTextMetadata(dst []byte, metadata map[string]string) []byte {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		dst = appendTextString(dst, k)
+		dst = AppendString(dst, k)
 		dst = append(dst, ": "...)
-		dst = appendTextString(dst, metadata[k])
+		dst = AppendString(dst, metadata[k])
 	}
 	return append(dst, '}')
 }
@@ -134,7 +134,7 @@ func appendTextData(dst, data []byte) []byte {
 		return append(dst, data...)
 	default:
 		dst = append(dst, textDataText...)
-		return appendTextString(dst, data)
+		return AppendString(dst, data)
 	}
 }
 
@@ -158,7 +158,8 @@ var textEscapes = func() (t [256]string) {
 	return t
 }()
 
-func appendTextString[S ~string | ~[]byte](dst []byte, s S) []byte {
+// AppendString appends s as a string of JSON, in which only what JSON forbids is escaped. REQUIRES: s is valid UTF-8.
+func AppendString[S ~string | ~[]byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := range len(s) {
@@ -405,7 +406,7 @@ func (p *textParser) quoted() []byte {
 	return nil
 }
 
-// escape moves over an escape that appendTextString writes, and returns the byte that it stands for.
+// escape moves over an escape that AppendString writes, and returns the byte that it stands for.
 func (p *textParser) escape() byte {
 	for _, c := range []byte("\"\\\n\r\t\b\f") {
 		if p.has(textEscapes[c]) {

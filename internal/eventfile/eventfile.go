@@ -1,6 +1,7 @@
-// Package eventfile keeps events as loose files, one file per event, readable by people and tools.
+// Package eventfile keeps filed events: as loose files, one file per event, readable by people and tools, and as packs of whole shards.
 //
 //	<dir>/<shard>/<position>.json
+//	<dir>/../packs/<first>-<last>.pack
 //
 // A shard is a directory of 10,000 positions, named by its first; position p lies in shard (p-1)/10000, counted from 0.
 // Names have 20 digits, so that sorting by name is sorting by position:
@@ -8,7 +9,10 @@
 //	events/00000000000000000001/00000000000000000042.json
 //	events/00000000000000010001/00000000000000010001.json
 //
-// The content is the text of [codec.AppendText]; docs/format/event-file.md describes it. Everything here is derived from
+// An event may stand in both for a while, because packing writes the pack first and removes the files when it is durable. Then the pack answers, and
+// a loose file where the pack is damaged: both have checksums of their own, and nothing else is believed.
+//
+// The content of a loose file is the text of [codec.AppendText]; docs/format/event-file.md describes it. Everything here is derived from
 // the log until [Store.Sync] has returned nil for it. Until then a power cut may leave any file missing, empty or wrong.
 package eventfile
 
@@ -28,10 +32,9 @@ import (
 )
 
 const (
-	shardPositions = 10_000
-	nameDigits     = 20 // of the largest Position
-	fileSuffix     = ".json"
-	tempPrefix     = ".tmp-"
+	nameDigits = 20 // of the largest Position
+	fileSuffix = ".json"
+	tempPrefix = ".tmp-"
 
 	// Events are as private as the directory that the store is in; the umask narrows these as usual.
 	dirMode  = 0o755
@@ -46,6 +49,7 @@ type Store struct {
 	root   *os.File // held from before the first write: only so does syncfs report every failed write-back
 	closed atomic.Bool
 	writer writer
+	packs  packs
 
 	perFile bool // sync file by file; set by Open and by tests, before the first write
 	pending pending
@@ -68,7 +72,7 @@ func Open(dir string) (*Store, error) {
 }
 
 // OpenExisting opens a directory to read from: it creates nothing. The error Is [fs.ErrNotExist] if it is missing.
-// REQUIRES: only Read, Path, HighestValid, Usage and Close are called.
+// REQUIRES: only Bind, Read, ReadBatch, Path, Home, HighestValid, Usage, PackUsage and Close are called.
 func OpenExisting(dir string) (*Store, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -89,8 +93,13 @@ func openRoot(abs string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	return &Store{dir: abs, root: root, writer: newWriter(), perFile: !syncfsReports()}, nil
+	return &Store{
+		dir: abs, root: root, writer: newWriter(), packs: newPacks(filepath.Join(filepath.Dir(abs), packDir)), perFile: !syncfsReports(),
+	}, nil
 }
+
+// BoundCache sets how many bytes of decompressed blocks may be kept in memory; before, it is a MiB.
+func (s *Store) BoundCache(bytes int64) { s.packs.blocks.bound(bytes) }
 
 // Close releases the directory. It syncs nothing. Later calls of any method but Close fail with [fs.ErrClosed].
 func (s *Store) Close() error {
@@ -98,6 +107,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.writer.close()
+	s.packs.close()
 	return s.root.Close()
 }
 
@@ -130,16 +140,24 @@ func (s *Store) check(op string, p dcb.Position) error {
 	return nil
 }
 
-// shardOf returns the first position of the shard of p. REQUIRES: p > 0.
-func shardOf(p dcb.Position) dcb.Position { return (p-1)/shardPositions*shardPositions + 1 }
+// ShardOf returns the first position of the shard of p, which names it. REQUIRES: p > 0.
+func ShardOf(p dcb.Position) dcb.Position { return (p-1)/ShardPositions*ShardPositions + 1 }
 
 func (s *Store) shardPath(first dcb.Position) string {
 	return s.dir + string(filepath.Separator) + digits(first)
 }
 
+// Home returns the path of what the event at p is read from first: the pack of its shard, if there is one, else its own file.
+func (s *Store) Home(p dcb.Position) string {
+	if shard := ShardOf(max(p, 1)); s.packs.has(shard) {
+		return s.packs.path(shard)
+	}
+	return s.Path(p)
+}
+
 // Path returns the name of the file of p, whether or not it exists.
 func (s *Store) Path(p dcb.Position) string {
-	return s.shardPath(shardOf(p)) + string(filepath.Separator) + fileName(p)
+	return s.shardPath(ShardOf(p)) + string(filepath.Separator) + fileName(p)
 }
 
 func fileName(p dcb.Position) string { return digits(p) + fileSuffix }
@@ -166,5 +184,5 @@ func parseFileName(name string, first dcb.Position) (p dcb.Position, ok bool) {
 		return 0, false
 	}
 	p, ok = parseDigits(stem)
-	return p, ok && shardOf(p) == first
+	return p, ok && ShardOf(p) == first
 }

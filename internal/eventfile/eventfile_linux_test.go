@@ -295,7 +295,7 @@ func TestDescriptorsAreBoundedAndClosed(t *testing.T) {
 	s, err := Open(t.TempDir())
 	require.NoError(t, err)
 	for i := range 30 {
-		p := dcb.Position(i*shardPositions + 1)
+		p := dcb.Position(i*ShardPositions + 1)
 		require.NoError(t, s.Write(p, text(p)))
 		require.NoError(t, s.Write(p, text(p)))
 		_, err := s.Read(p)
@@ -314,7 +314,7 @@ func TestShardInUseStaysOpen(t *testing.T) {
 	used, err := shards.acquire(s, 1)
 	require.NoError(t, err)
 	for i := 1; i <= maxShardDirs; i++ {
-		other, err := shards.acquire(s, dcb.Position(i*shardPositions+1))
+		other, err := shards.acquire(s, dcb.Position(i*ShardPositions+1))
 		require.NoError(t, err)
 		shards.release(other)
 	}

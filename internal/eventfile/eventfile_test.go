@@ -112,8 +112,8 @@ func TestLayout(t *testing.T) {
 func TestNamesAreTheirOwnInverse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := dcb.Position(rapid.Uint64Min(1).Draw(t, "position"))
-		first := shardOf(p)
-		require.True(t, first <= p && p-first < shardPositions && first%shardPositions == 1)
+		first := ShardOf(p)
+		require.True(t, first <= p && p-first < ShardPositions && first%ShardPositions == 1)
 		require.Equal(t, fmt.Sprintf("%020d.json", p), fileName(p))
 		got, ok := parseFileName(fileName(p), first)
 		require.True(t, ok)
@@ -381,7 +381,7 @@ func TestConcurrentWritersInManyShards(t *testing.T) {
 		for w := range 4 {
 			g.Go(func() error {
 				for i := range 100 {
-					p := dcb.Position((i%12)*shardPositions + w*1000 + i + 1)
+					p := dcb.Position((i%12)*ShardPositions + w*1000 + i + 1)
 					if err := errors.Join(s.Write(p, text(p)), s.Write(5_000, text(5_000))); err != nil {
 						return err
 					}
@@ -412,7 +412,9 @@ func TestSyncGoesOnAfterSync(t *testing.T) {
 			}
 			require.NoError(t, s.Sync())
 			require.NoError(t, s.Sync(), "nothing to do")
-			require.Empty(t, s.pending.take())
+			positions, packs := s.pending.take()
+			require.Empty(t, positions)
+			require.Empty(t, packs)
 		}
 	})
 }
@@ -460,7 +462,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 			require.Error(t, err)
 			s.perFile = true
 			require.NoError(t, os.MkdirAll(s.dir, 0o755))
-			require.NoError(t, s.syncEach(nil), "a second try would succeed")
+			require.NoError(t, s.syncEach(nil, nil), "a second try would succeed")
 			require.Equal(t, err, s.Sync(), "and is not made")
 		})
 	}

@@ -3,18 +3,53 @@ package eventfile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"opossum/dcb"
 	"opossum/internal/codec"
 )
 
-// Read returns the event of p. The error Is [fs.ErrNotExist] if there is no file, [fs.ErrInvalid] if p is 0, and is a [*dcb.CorruptError] if there is
-// something that is not the file that Write wrote for p: damaged, for another position, or not a regular file.
+// Read returns the event of p: from the pack of its shard, or its own file. The error Is [fs.ErrNotExist] if there is neither, [fs.ErrInvalid] if p is 0, and is a
+// [*dcb.CorruptError] if there is something that is not what was written for p: damaged, for another position, or not a regular file.
 func (s *Store) Read(p dcb.Position) (dcb.SequencedEvent, error) {
 	if err := s.check("read", p); err != nil {
 		return dcb.SequencedEvent{}, err
 	}
+	ev, packErr := s.packs.read(p)
+	if packErr == nil {
+		return ev, nil
+	}
+	ev, err := s.readLoose(p)
+	if err == nil {
+		return ev, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) && (errors.Is(packErr, fs.ErrNotExist) || errors.Is(packErr, dcb.ErrCorrupt)) {
+		return s.readMoved(p)
+	}
+	if !errors.Is(packErr, fs.ErrNotExist) {
+		err = packErr
+	}
+	return dcb.SequencedEvent{}, err
+}
+
+// readMoved reads an event that was in none of the places where it was looked for: somebody packs or unpacks its shard, in this process or another.
+// Both write first and delete then, so a second look finds it, at the latest in the file: the error is that of its file. A damaged pack
+// may have been written again since it was opened, so it is opened anew.
+func (s *Store) readMoved(p dcb.Position) (dcb.SequencedEvent, error) {
+	s.packs.reopen(ShardOf(p))
+	if err := s.packs.list(); err != nil {
+		return dcb.SequencedEvent{}, err
+	}
+	ev, err := s.packs.read(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.readLoose(p)
+	}
+	return ev, err
+}
+
+// readLoose reads the loose file of p.
+func (s *Store) readLoose(p dcb.Position) (dcb.SequencedEvent, error) {
 	ev, err := readEvent(s.Path(p), func(buf []byte) ([]byte, error) { return s.readPosition(p, buf) })
 	if err == nil && ev.Position != p {
 		err = &dcb.CorruptError{File: s.Path(p), Reason: fmt.Sprintf("the file holds event %d", ev.Position)}

@@ -16,7 +16,7 @@ func (s *Store) readPosition(p dcb.Position, buf []byte) (text []byte, err error
 	if err != nil {
 		return nil, err
 	}
-	name := digits(shardOf(p)) + "/" + fileName(p)
+	name := digits(ShardOf(p)) + "/" + fileName(p)
 	if root.Control(func(dir uintptr) { text, err = readAt(int(dir), name, s.Path(p), buf) }) != nil {
 		return nil, &fs.PathError{Op: "open", Path: s.Path(p), Err: fs.ErrClosed}
 	}

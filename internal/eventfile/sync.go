@@ -16,7 +16,7 @@ import (
 	"opossum/internal/step"
 )
 
-// Sync makes durable what every Write that has returned has written, names and directories included.
+// Sync makes durable what every Write and Commit that has returned has written, names and directories included.
 //
 // Where syncfs reports errors (Linux since 5.8) it is one syncfs of the file system that holds the directory; elsewhere
 // each file and each directory is synced by itself. There, an I/O error that the system met while nobody had the file open
@@ -50,10 +50,17 @@ func (s *Store) Settle() {
 	}
 }
 
-// pending are the positions written and not yet synced. Only the way that syncs file by file keeps them.
+// pending are the positions and packs written and not yet synced. Only the way that syncs file by file keeps them.
 type pending struct {
 	sync.Mutex
 	positions map[dcb.Position]struct{}
+	packs     []dcb.Position // the shards
+}
+
+func (p *pending) addPack(shard dcb.Position) {
+	p.Lock()
+	defer p.Unlock()
+	p.packs = append(p.packs, shard)
 }
 
 func (p *pending) add(pos dcb.Position) {
@@ -65,19 +72,24 @@ func (p *pending) add(pos dcb.Position) {
 	p.positions[pos] = struct{}{}
 }
 
-func (p *pending) take() []dcb.Position {
+func (p *pending) take() (positions, packs []dcb.Position) {
 	p.Lock()
 	defer p.Unlock()
-	out := slices.Sorted(maps.Keys(p.positions))
-	p.positions = nil
-	return out
+	positions, packs = slices.Sorted(maps.Keys(p.positions)), p.packs
+	p.positions, p.packs = nil, nil
+	return positions, packs
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // maxSyncs is how many files are synced at a time: enough for the file system to put many into one commit of its journal.
 const maxSyncs = 32
 
-func (s *Store) syncEach(written []dcb.Position) error {
-	files, dirs := s.toSync(written)
+func (s *Store) syncEach(written, packed []dcb.Position) error {
+	files, dirs := s.toSync(written, packed)
 	if err := syncAll(files, openToSync); err != nil {
 		return err
 	}
@@ -88,16 +100,25 @@ func (s *Store) syncEach(written []dcb.Position) error {
 }
 
 // toSync lists what must be synced for the files of the ascending positions: the files, then their shards, the directory and
-// its parent. The last two are always included, because a killed process may have made a directory and never synced it.
-func (s *Store) toSync(written []dcb.Position) (files, dirs []string) {
-	if len(written) == 0 {
+// its parent. The last two are always included, because a killed process may have made a directory and never synced it. The same holds for packs.
+func (s *Store) toSync(written, packed []dcb.Position) (files, dirs []string) {
+	if len(written)+len(packed) == 0 {
 		return nil, nil
 	}
 	for _, p := range written {
 		files = append(files, s.Path(p))
-		dirs = append(dirs, s.shardPath(shardOf(p)))
+		dirs = append(dirs, s.shardPath(ShardOf(p)))
 	}
-	return files, append(slices.Compact(dirs), s.dir, filepath.Dir(s.dir))
+	dirs = slices.Compact(dirs)
+	for _, shard := range packed {
+		if path := s.packs.path(shard); exists(path) { // else it was removed again
+			files = append(files, path)
+		}
+	}
+	if len(packed) > 0 {
+		dirs = append(dirs, s.packs.dir)
+	}
+	return files, append(dirs, s.dir, filepath.Dir(s.dir))
 }
 
 // openToSync opens a file: Windows syncs only what is open for writing.

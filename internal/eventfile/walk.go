@@ -23,7 +23,7 @@ type Entry struct {
 // directory is an empty one; any other error is yielded once, last.
 func Walk(dir string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		top, err := list(dir)
+		top, err := listDir(dir)
 		if err != nil {
 			yield(Entry{}, err)
 			return
@@ -31,7 +31,7 @@ func Walk(dir string) iter.Seq2[Entry, error] {
 		for _, e := range top {
 			path := filepath.Join(dir, e.Name())
 			first, ok := parseDigits(e.Name())
-			if !ok || shardOf(first) != first || !e.IsDir() {
+			if !ok || ShardOf(first) != first || !e.IsDir() {
 				if !yield(Entry{Path: path}, nil) {
 					return
 				}
@@ -45,7 +45,7 @@ func Walk(dir string) iter.Seq2[Entry, error] {
 }
 
 func walkShard(shard string, first dcb.Position, yield func(Entry, error) bool) (more bool) {
-	entries, err := list(shard)
+	entries, err := listDir(shard)
 	if err != nil {
 		yield(Entry{}, err)
 		return false
@@ -64,8 +64,8 @@ func walkShard(shard string, first dcb.Position, yield func(Entry, error) bool) 
 	return true
 }
 
-// list returns the entries of a directory by name; of a missing one, none.
-func list(dir string) ([]fs.DirEntry, error) {
+// listDir returns the entries of a directory by name; of a missing one, none.
+func listDir(dir string) ([]fs.DirEntry, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -75,5 +75,5 @@ func list(dir string) ([]fs.DirEntry, error) {
 
 // Path returns the name of the file of p in the directory dir of event files, whether or not it exists.
 func Path(dir string, p dcb.Position) string {
-	return filepath.Join(dir, digits(shardOf(p)), fileName(p))
+	return filepath.Join(dir, digits(ShardOf(p)), fileName(p))
 }

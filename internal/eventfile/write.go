@@ -29,7 +29,7 @@ func (n *tempNames) next() string {
 
 // writeRenamed writes under a temporary name and renames: the way that works everywhere.
 func (s *Store) writeRenamed(p dcb.Position, text []byte) error {
-	shard := s.shardPath(shardOf(p))
+	shard := s.shardPath(ShardOf(p))
 	temp := filepath.Join(shard, s.writer.temp.next())
 	err := makeShard(shard)
 	if err == nil {

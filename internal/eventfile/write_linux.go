@@ -27,6 +27,9 @@ func newWriter() writer { return writer{temp: newTempNames()} }
 
 func (w *writer) close() { w.shards.close() }
 
+// forgetShard lets go of a shard that is about to be removed.
+func (w *writer) forgetShard(first dcb.Position) { w.shards.forget(first) }
+
 // errNameless: the file system or kernel cannot write a nameless file or link it.
 var errNameless = errors.New("no nameless files")
 
@@ -38,7 +41,7 @@ func (s *Store) writeFile(p dcb.Position, text []byte) error {
 	if err == unix.ENOENT || err == unix.EPERM {
 		// Somebody removed the shard whose descriptor is kept (ext4 says EPERM then). Otherwise it happens again: ENOENT
 		// because there is no /proc, EPERM for a reason of its own.
-		s.writer.shards.forget(shardOf(p))
+		s.writer.shards.forget(ShardOf(p))
 		err = s.writeNameless(p, text)
 	}
 	switch err {
@@ -53,7 +56,7 @@ func (s *Store) writeFile(p dcb.Position, text []byte) error {
 }
 
 func (s *Store) writeNameless(p dcb.Position, text []byte) error {
-	shard, err := s.writer.shards.acquire(s, shardOf(p))
+	shard, err := s.writer.shards.acquire(s, ShardOf(p))
 	if err != nil {
 		return err
 	}

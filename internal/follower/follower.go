@@ -97,6 +97,9 @@ func open(cfg Config) (*Follower, error) {
 // prepare makes the index ready up to the checkpoint s.
 func (f *Follower) prepare(s dcb.Position) (err error) {
 	id := wal.StoreID(f.opened.Store)
+	if err := f.cfg.Files.Bind(id.Seed()); err != nil {
+		return err
+	}
 	if f.proven, _, err = f.cfg.Files.HighestValid(s); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -28,15 +29,16 @@ type Index struct {
 	view   atomic.Pointer[View] // nil once closed
 	active atomic.Pointer[node] // its part takes what is staged
 
-	publish sync.Mutex // for changes of view
-	seal    sync.Mutex // one Seal at a time
+	publish sync.Mutex    // for changes of view
+	seal    sync.Mutex    // one Seal at a time
+	sealed  chan struct{} // has one if there are segments that no Merge has seen
 	stats   struct{ seals, merges, rebuilds atomic.Uint64 }
 }
 
 // Open opens the segments of the ranges, which are adjacent and begin at position 1. Memory answers from there on.
 // Only footers are looked at. The error names the file, and Is ErrCorrupt, fs.ErrNotExist or ErrVersion.
 func Open(cfg Config, ranges []segment.Range) (*Index, error) {
-	ix := &Index{cfg: cfg}
+	ix := &Index{cfg: cfg, sealed: make(chan struct{}, 1)}
 	base, all, err := ix.holdAll(ranges, nil)
 	if err != nil {
 		return nil, err
@@ -192,8 +194,18 @@ func (ix *Index) show(old *View, base dcb.Position, all []*held) {
 type Stats struct {
 	Segments               int
 	SegmentBytes           int64
+	Tiers                  []TierStats // that have segments, from the lowest
 	RecentBytes            int64
 	Seals, Merges, Rebuilt uint64
+}
+
+// TierStats tells of the segments of one tier: those of about the same number of positions, of which eight are merged into one of the next.
+type TierStats struct {
+	Tier      int    `json:"tier"` // from 0
+	Most      uint64 `json:"most"` // positions that a segment of the tier may have
+	Segments  int    `json:"segments"`
+	Positions uint64 `json:"positions"`
+	Bytes     int64  `json:"bytes"`
 }
 
 // Stats may be called at any time.
@@ -202,14 +214,27 @@ func (ix *Index) Stats() Stats {
 		RecentBytes: ix.Bytes(),
 		Seals:       ix.stats.seals.Load(), Merges: ix.stats.merges.Load(), Rebuilt: ix.stats.rebuilds.Load(),
 	}
-	v, err := ix.Acquire()
+	files, err := ix.acquireFiles()
 	if err != nil {
 		return s
 	}
-	defer v.Release()
-	for _, h := range v.files.all {
-		s.Segments++
-		s.SegmentBytes += h.Size()
-	}
+	defer files.release()
+	s.Segments, s.SegmentBytes = len(files.all), files.bytes()
+	s.Tiers = tiersOf(files.all)
 	return s
+}
+
+func tiersOf(all []*held) (tiers []TierStats) {
+	for _, h := range all {
+		n := tier(h.positions())
+		i, found := slices.BinarySearchFunc(tiers, n, func(t TierStats, n int) int { return cmp.Compare(t.Tier, n) })
+		if !found {
+			tiers = slices.Insert(tiers, i, TierStats{Tier: n, Most: tierTop(n)})
+		}
+		t := &tiers[i]
+		t.Segments++
+		t.Positions += h.positions()
+		t.Bytes += h.Size()
+	}
+	return tiers
 }

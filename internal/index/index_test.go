@@ -341,6 +341,128 @@ func TestMergingKeepsSegmentsFew(t *testing.T) {
 	})
 }
 
+func TestPlansDoNotReachOverWhatIsBlocked(t *testing.T) {
+	sizes := slices.Repeat([]uint64{1}, 3*fanIn)
+	blocked := make([]bool, len(sizes))
+	plan := func() [2]int {
+		i, j := planAround(sizes, blocked, mostMerge)
+		return [2]int{i, j}
+	}
+	require.Equal(t, [2]int{0, 3 * fanIn}, plan())
+	blocked[fanIn] = true
+	require.Equal(t, [2]int{0, fanIn}, plan())
+	blocked[0] = true
+	require.Equal(t, [2]int{fanIn + 1, 3 * fanIn}, plan())
+	blocked[len(sizes)-1] = true
+	require.Equal(t, [2]int{fanIn + 1, 3*fanIn - 1}, plan())
+	blocked[2*fanIn] = true
+	require.Equal(t, [2]int{}, plan())
+}
+
+// load is how segments come in a simulation, and how fast they are merged.
+type load struct {
+	positions, perSecond uint64
+	size                 func(i int) uint64 // of the i-th segment
+	mergedPerSecond      uint64             // positions, by each goroutine that merges
+	alone                bool               // large runs are waited for
+}
+
+// simulate plays Merge, as upkeep calls it, without disk and clock. It returns how many segments there were at most, and how often a position was merged.
+func (l load) simulate() (segments int, amplification float64) {
+	type work struct{ positions, first, left uint64 } // left is in ticks, of which a merged position takes perSecond and an arriving one mergedPerSecond
+	var sizes, firsts []uint64
+	var large, small *work
+	var written, head uint64
+	start := func(most uint64) *work {
+		blocked := make([]bool, len(sizes))
+		for i, first := range firsts {
+			blocked[i] = large != nil && first >= large.first && first < large.first+large.positions
+		}
+		i, j := planAround(sizes, blocked, most)
+		if i == j {
+			return nil
+		}
+		w := &work{first: firsts[i]}
+		for _, n := range sizes[i:j] {
+			w.positions += n
+		}
+		w.left = w.positions * l.perSecond
+		written += w.positions
+		return w
+	}
+	finish := func(w *work) {
+		i, _ := slices.BinarySearch(firsts, w.first)
+		j, _ := slices.BinarySearch(firsts, w.first+w.positions)
+		sizes, firsts = slices.Replace(sizes, i, j, w.positions), slices.Replace(firsts, i, j, w.first)
+	}
+	for i := 0; head < l.positions; i++ {
+		n := l.size(i)
+		for left := n * l.mergedPerSecond; left > 0; { // until the next segment comes
+			if large == nil && small == nil {
+				if w := start(mostMerge); w != nil && w.positions >= largeMerge {
+					large = w
+				} else {
+					small = w
+				}
+			}
+			if large != nil && small == nil && !l.alone {
+				small = start(largeMerge)
+			}
+			step := left
+			for _, w := range []*work{large, small} {
+				if w != nil {
+					step = min(step, w.left)
+				}
+			}
+			left -= step
+			for _, w := range []**work{&large, &small} {
+				if *w == nil {
+					continue
+				}
+				if (*w).left -= step; (*w).left == 0 {
+					finish(*w)
+					*w = nil
+				}
+			}
+		}
+		sizes, firsts, head = append(sizes, n), append(firsts, head+1), head+n
+		segments = max(segments, len(sizes))
+	}
+	return segments, float64(written) / float64(head)
+}
+
+// Under sustained load segments come in the sizes of full memory parts, of checkpoints, or both, and merging takes its time.
+func TestSegmentsStayFewUnderSustainedLoad(t *testing.T) {
+	parts := func(int) uint64 { return 54_000 }
+	checkpoints := func(int) uint64 { return 8192 }
+	second := func(int) uint64 { return 100_000 }
+	both := func(i int) uint64 { return []uint64{8192, 8192, 8192, 8192, 8192, 8192, 4848, 54_000}[i%8] }
+	trickle := func(i int) uint64 { return 1 + uint64(i*7919%500) }
+	for _, c := range []struct {
+		name     string
+		load     load
+		segments int
+		written  float64
+	}{
+		{"full parts, 10M", load{positions: 10e6, perSecond: 100_000, size: parts, mergedPerSecond: 1e6}, 18, 2},
+		{"full parts, 100M", load{positions: 100e6, perSecond: 100_000, size: parts, mergedPerSecond: 1e6}, 26, 3},
+		{"checkpoints, 10M", load{positions: 10e6, perSecond: 100_000, size: checkpoints, mergedPerSecond: 1e6}, 25, 3},
+		{"checkpoints, 100M", load{positions: 100e6, perSecond: 100_000, size: checkpoints, mergedPerSecond: 1e6}, 32, 4},
+		{"a second's, 100M", load{positions: 100e6, perSecond: 100_000, size: second, mergedPerSecond: 1e6}, 24, 3},
+		{"parts and checkpoints, 100M", load{positions: 100e6, perSecond: 100_000, size: both, mergedPerSecond: 1e6}, 32, 4},
+		{"slow merging, 100M", load{positions: 100e6, perSecond: 200_000, size: parts, mergedPerSecond: 600_000}, 55, 3},
+		{"a trickle, 1M", load{positions: 1e6, perSecond: 100, size: trickle, mergedPerSecond: 1e6}, 30, 3},
+	} {
+		segments, written := c.load.simulate()
+		c.load.alone = true
+		alone, _ := c.load.simulate()
+		t.Logf("%s: %d segments at most, %d if large runs are waited for; each position merged %.2f times", c.name, segments, alone, written)
+		require.LessOrEqual(t, segments, c.segments, c.name)
+		require.LessOrEqual(t, written, c.written, c.name)
+		require.LessOrEqual(t, segments, alone, c.name)
+	}
+}
+
 // count returns how many terms a dictionary holds.
 func (d *dictionary) count() (n int) {
 	for i := range d.shards {
@@ -559,4 +681,23 @@ func TestPlacesAreSetTrimmedAndReadAtOnce(t *testing.T) {
 	wg.Wait()
 	_, ok := pl.Get(n)
 	require.True(t, ok)
+}
+
+// Sealing sorts by pieces of terms: beginnings of each other, zeros, and long ones that differ late.
+func TestListsAreSortedByTheirTerms(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		terms := rapid.SliceOfDistinct(rapid.Custom(func(t *rapid.T) string {
+			same := rapid.SampledFrom([]string{"", "student:", strings.Repeat("x", 14), strings.Repeat("x", 15), strings.Repeat("x", 16), strings.Repeat("\x00", 30)})
+			return same.Draw(t, "beginning") + string(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 'a', 255}), 0, 40).Draw(t, "rest"))
+		}), rapid.ID).Draw(t, "terms")
+		lists := make([]keyed, len(terms))
+		for i, term := range terms {
+			lists[i] = keyed{pieceOf(term), &Postings{term: term}}
+		}
+		sortByTerm(lists, pieceBytes)
+		slices.Sort(terms)
+		for i, term := range terms {
+			require.Equal(t, term, lists[i].list.term)
+		}
+	})
 }

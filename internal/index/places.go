@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"opossum/dcb"
 )
@@ -74,6 +75,11 @@ func (pl *Places) Get(p dcb.Position) (at Place, ok bool) {
 	}
 	at = d.chunks[i/placeChunk][i%placeChunk]
 	return at, at.Len != 0
+}
+
+// Bytes is about what the places take in memory. Safe for concurrent use.
+func (pl *Places) Bytes() int64 {
+	return int64(len(pl.dir.Load().chunks)) * int64(unsafe.Sizeof([placeChunk]Place{}))
 }
 
 // Trim forgets the leading chunks whose places are all in generations before gen.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/stretchr/testify/require"
@@ -609,4 +610,124 @@ func TestAnIteratorHoldsNoMemoryThatItHasRead(t *testing.T) {
 		}
 		it.Close()
 	}
+}
+
+// A large merge takes as long as it takes; what is sealed meanwhile is merged beside it.
+func TestSmallMergesDoNotWaitForALargeOne(t *testing.T) {
+	const wide = largeMerge / fanIn
+	for _, full := range []bool{false, true} {
+		dir := t.TempDir()
+		var ranges []segment.Range
+		for i := range dcb.Position(fanIn) {
+			r := segment.Range{First: i*wide + 1, Last: (i + 1) * wide}
+			b, err := segment.Create(dir, 7, r)
+			require.NoError(t, err)
+			require.NoError(t, b.Term(segment.Type, "T"))
+			require.NoError(t, b.Positions([]dcb.Position{r.Last}))
+			require.NoError(t, b.Commit())
+			ranges = append(ranges, r)
+		}
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		var ix *Index
+		var asked atomic.Int64
+		spare := func() (uint64, error) {
+			if asked.Add(1) == 1 { // the large one, because there are no others yet
+				close(begun)
+				<-goOn
+				return 1 << 40, nil
+			}
+			if full { // it changes when no merge runs
+				return uint64(ix.Stats().SegmentBytes) - 1, nil // enough for the small ones, but the large one has not taken its share yet
+			}
+			return 1 << 40, nil
+		}
+		var err error
+		ix, err = Open(Config{Dir: dir, Seed: 7, RecentBytes: 1 << 20, Spare: spare}, ranges)
+		require.NoError(t, err)
+		before, err := ix.acquireFiles()
+		require.NoError(t, err)
+		gone := before.all[0]
+		before.release()
+		done := make(chan struct{})
+		var merged bool
+		var failed error
+		go func() {
+			defer close(done)
+			merged, failed = ix.Merge(ctxb)
+		}()
+		<-begun
+		const n = largeMerge + fanIn*(wide/3) // in the tier of the large run
+		for p := dcb.Position(largeMerge + wide/3); p <= n; p += wide / 3 {
+			ix.fill(p, p)
+			require.NoError(t, ix.Seal(p))
+		}
+		if !full {
+			require.Eventually(t, func() bool { return ix.Stats().Merges == 1 }, time.Minute, time.Millisecond)
+			require.Equal(t, fanIn+1, ix.Stats().Segments)
+		} else {
+			require.Eventually(t, func() bool { return asked.Load() == 2 }, time.Minute, time.Millisecond)
+			require.Equal(t, 2*fanIn, ix.Stats().Segments)
+		}
+		select {
+		case <-done:
+			require.Fail(t, "the large one is not done")
+		default:
+		}
+		close(goOn)
+		<-done
+		require.True(t, merged)
+		if full {
+			require.ErrorIs(t, failed, dcb.ErrDiskFull)
+		} else {
+			require.NoError(t, failed)
+		}
+		full = false
+		for more := true; more; {
+			more, err = ix.Merge(ctxb)
+			require.NoError(t, err)
+		}
+		require.Equal(t, 2, ix.Stats().Segments)
+		require.EqualValues(t, 2, ix.Stats().Merges)
+		require.Zero(t, gone.refs.Load())
+		found, err := Find(dir, 7)
+		require.NoError(t, err)
+		require.Equal(t, []segment.Range{{First: 1, Last: largeMerge}, {First: largeMerge + 1, Last: n}}, found.Ranges)
+		require.Empty(t, found.Remove)
+		want := []dcb.Position(nil)
+		for _, r := range ranges {
+			want = append(want, r.Last)
+		}
+		for p := dcb.Position(largeMerge + wide/3); p <= n; p += wide / 3 {
+			want = append(want, p)
+		}
+		got, err := ix.positions(dcb.ByTypes("T"), 0, n, false)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		ix.Close()
+	}
+}
+
+func TestStatsTellOfTiers(t *testing.T) {
+	ix := openIndex(t, 1<<20)
+	require.Empty(t, ix.Stats().Tiers)
+	last := dcb.Position(0)
+	for _, n := range []dcb.Position{tierZero*fanIn + 1, tierZero, 1, tierZero + 1} {
+		ix.fill(last+1, last+n)
+		last += n
+		require.NoError(t, ix.Seal(last))
+	}
+	s := ix.Stats()
+	bytes := int64(0)
+	for i := range s.Tiers {
+		require.Positive(t, s.Tiers[i].Bytes)
+		bytes += s.Tiers[i].Bytes
+		s.Tiers[i].Bytes = 0
+	}
+	require.Equal(t, s.SegmentBytes, bytes)
+	require.Equal(t, 4, s.Segments)
+	require.Equal(t, []TierStats{
+		{Tier: 0, Most: tierZero, Segments: 2, Positions: tierZero + 1},
+		{Tier: 1, Most: tierZero * fanIn, Segments: 1, Positions: tierZero + 1},
+		{Tier: 2, Most: tierZero * fanIn * fanIn, Segments: 1, Positions: tierZero*fanIn + 1},
+	}, s.Tiers)
 }

@@ -6,14 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/blevesearch/vellum"
-
 	"opossum/dcb"
 )
-
-// fstOptions: without the registry an FST shares only prefixes. Terms are mostly names with a number or UUID at their end, whose
-// positions differ, so there is next to nothing to share, and looking for it costs most of the build.
-var fstOptions = &vellum.BuilderOpts{Encoder: 1}
 
 var errDone = errors.New("segment: the builder is committed or aborted")
 
@@ -46,13 +40,10 @@ func Create(dir string, seed uint64, r Range) (*Builder, error) {
 	}
 	b := &Builder{rangeOf: r}
 	var err error
-	if b.run.fst, err = vellum.New(&b.run.out, fstOptions); err != nil {
-		return nil, fmt.Errorf("segment: create: %w", err)
-	}
 	if b.w, err = newWriter(dir, place{seed, r}); err != nil {
 		return nil, fmt.Errorf("segment: create: %w", err)
 	}
-	b.w.write(appendHeader(nil, r))
+	b.w.write(appendHeader(nil, FormatVersion, r))
 	return b, nil
 }
 
@@ -83,9 +74,7 @@ func (b *Builder) begin(key []byte) error {
 		}
 	}
 	if b.run.terms == 0 {
-		if err := b.beginRun(key); err != nil {
-			return b.fail(err)
-		}
+		b.beginRun(key)
 	}
 	b.key = append(b.key[:0], key...)
 	b.list.begin()
@@ -123,19 +112,21 @@ func (b *Builder) endTerm() error {
 	b.terms++
 	b.postings += b.list.count
 	if b.list.count == 1 {
-		return b.run.add(b.key, uint64(b.list.last)<<1|inlined)
+		b.run.add(b.key, uint64(b.list.last)<<1|inlined)
+	} else {
+		b.run.add(b.key, (b.list.end(b.w)-b.run.start)<<1)
 	}
-	return b.run.add(b.key, (b.list.end(b.w)-b.run.start)<<1)
+	return nil
 }
 
 // beginRun notes the fence: the shortest string that is above every key before, and not above key, the first of the run.
-func (b *Builder) beginRun(key []byte) error {
+func (b *Builder) beginRun(key []byte) {
 	fence := key[:commonPrefix(b.key, key)+1]
 	b.directory = binary.LittleEndian.AppendUint64(b.directory, uint64(len(b.fences)))
 	b.directory = binary.LittleEndian.AppendUint32(b.directory, uint32(len(fence)))
 	b.fences = append(b.fences, fence...)
 	b.runs++
-	return b.run.begin(b.w.offset())
+	b.run.begin(b.w.offset())
 }
 
 func commonPrefix(a, b []byte) int {
@@ -152,12 +143,13 @@ func (b *Builder) endRun() error {
 	if b.run.terms == 0 {
 		return nil
 	}
-	if err := b.run.fst.Close(); err != nil {
-		return err
-	}
-	b.directory = binary.LittleEndian.AppendUint32(b.directory, uint32(b.run.out.Len()))
+	fst := b.run.fst.end()
+	b.directory = binary.LittleEndian.AppendUint32(b.directory, uint32(len(fst)))
 	b.directory = binary.LittleEndian.AppendUint64(b.directory, b.w.offset())
-	b.w.write(b.run.out.Bytes())
+	b.run.filter = appendFilter(b.run.filter[:0], b.run.hashes)
+	b.directory = binary.LittleEndian.AppendUint32(b.directory, uint32(len(b.run.filter)))
+	b.w.write(fst)
+	b.w.write(b.run.filter)
 	b.run.terms = 0
 	return b.w.err
 }
@@ -174,7 +166,7 @@ func (b *Builder) Commit() error {
 		err = b.endRun()
 	}
 	if err == nil {
-		f := footer{runs: b.runs, fences: b.w.offset(), terms: b.terms, postings: b.postings}
+		f := footer{version: FormatVersion, runs: b.runs, fences: b.w.offset(), terms: b.terms, postings: b.postings}
 		b.w.write(b.fences)
 		b.w.write(b.directory)
 		err = b.w.commit(f)
@@ -202,25 +194,26 @@ func (b *Builder) fail(err error) error {
 	return b.err
 }
 
-// runBuilder makes the FST of one run in memory: vellum swallows errors of its writer, and a buffer has none.
+// runBuilder gathers the terms of one run.
 type runBuilder struct {
-	fst   *vellum.Builder
-	out   bytes.Buffer
-	start uint64 // where the lists of the run start in the file
-	terms int
-	bytes int // of the keys
+	fst    fstBuilder
+	hashes []uint64 // of the keys
+	filter []byte
+	start  uint64 // where the lists of the run start in the file
+	terms  int
+	bytes  int // of the keys
 }
 
 func (r *runBuilder) full() bool { return r.terms == runTerms || r.bytes >= runKeyBytes }
 
-func (r *runBuilder) begin(start uint64) error {
-	r.start, r.bytes = start, 0
-	r.out.Reset()
-	return r.fst.Reset(&r.out)
+func (r *runBuilder) begin(start uint64) {
+	r.start, r.bytes, r.hashes = start, 0, r.hashes[:0]
+	r.fst.reset()
 }
 
-func (r *runBuilder) add(key []byte, value uint64) error {
+func (r *runBuilder) add(key []byte, value uint64) {
 	r.terms++
 	r.bytes += len(key)
-	return r.fst.Insert(key, value)
+	r.hashes = append(r.hashes, filterHash(key))
+	r.fst.add(key, value)
 }

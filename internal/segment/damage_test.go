@@ -73,14 +73,14 @@ func requireDamage(t require.TestingT, err error, path string) {
 }
 
 func TestEveryFlippedBit(t *testing.T) {
-	dir, truth := t.TempDir(), small()
-	build(t, dir, smallRange, truth)
-	b := readFile(t, dir, Name(smallRange))
-	for bit := range 8 * len(b) {
-		b[bit/8] ^= 1 << (bit % 8)
-		writeFile(t, b, dir, Name(smallRange))
-		requireNoLie(t, dir, smallRange, truth)
-		b[bit/8] ^= 1 << (bit % 8)
+	for _, golden := range goldens[1:] {
+		dir, b := t.TempDir(), undump(t, golden)
+		for bit := range 8 * len(b) {
+			b[bit/8] ^= 1 << (bit % 8)
+			writeFile(t, b, dir, Name(smallRange))
+			requireNoLie(t, dir, smallRange, small())
+			b[bit/8] ^= 1 << (bit % 8)
+		}
 	}
 }
 
@@ -156,7 +156,7 @@ func TestMisplaced(t *testing.T) {
 		_, err := Open(dir, testSeed, other)
 		requireDamage(t, err, filepath.Join(dir, Name(other)))
 		b := bytes.Clone(whole) // even with a header that says so
-		copy(b, appendHeader(nil, other))
+		copy(b, appendHeader(nil, FormatVersion, other))
 		writeFile(t, b, dir, Name(other))
 		_, err = Open(dir, testSeed, other)
 		requireDamage(t, err, filepath.Join(dir, Name(other)))

@@ -12,8 +12,8 @@ import (
 	"opossum/dcb"
 )
 
-// FormatVersion is the version of the segment format, see docs/format/index.md.
-const FormatVersion = 1
+// FormatVersion is the version of the segment format that is written, see docs/format/index.md. Version 1 is read as well.
+const FormatVersion = 2
 
 // Sizes of the format. docs/format/index.md draws the bytes.
 const (
@@ -23,7 +23,6 @@ const (
 	tailBytes    = 8 // version and magic, the last bytes of a file in every version
 	blockBytes   = 4096
 	sumBytes     = 8
-	entryBytes   = 24 // of the directory of runs
 	listBlock    = 128
 	skipBytes    = 8
 	runTerms     = 1024
@@ -60,8 +59,17 @@ func (r Range) check() error {
 	return nil
 }
 
+// entryBytes is the size of an entry of the directory of runs. Version 1 has no filters.
+func entryBytes(version uint32) uint64 {
+	if version == 1 {
+		return 24
+	}
+	return 28
+}
+
 // footer is what the fixed end of a file says.
 type footer struct {
+	version  uint32
 	end      uint64 // of the blocks, and where the table of their sums starts
 	runs     uint64
 	fences   uint64 // where the fences start; they end where the directory starts
@@ -74,7 +82,7 @@ type footer struct {
 func (f footer) blocks() uint64 { return (f.end + blockBytes - 1) / blockBytes }
 
 // directory is where the entries of the runs start.
-func (f footer) directory() uint64 { return f.end - f.runs*entryBytes }
+func (f footer) directory() uint64 { return f.end - f.runs*entryBytes(f.version) }
 
 // place binds sums to the store, the segment and the place in it.
 type place struct {
@@ -102,9 +110,9 @@ func (p place) sum(number uint64, b []byte) uint64 {
 }
 
 // appendHeader: magic u32 | version u32 | first u64 | last u64.
-func appendHeader(b []byte, r Range) []byte {
+func appendHeader(b []byte, version uint32, r Range) []byte {
 	b = binary.LittleEndian.AppendUint32(b, magic)
-	b = binary.LittleEndian.AppendUint32(b, FormatVersion)
+	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.First))
 	return binary.LittleEndian.AppendUint64(b, uint64(r.Last))
 }
@@ -117,7 +125,7 @@ func appendFooter(b []byte, p place, f footer) []byte {
 	for _, v := range []uint64{f.end, f.runs, f.fences, f.terms, f.postings, f.tableSum} {
 		b = le.AppendUint64(b, v)
 	}
-	b = le.AppendUint32(b, FormatVersion)
+	b = le.AppendUint32(b, f.version)
 	b = le.AppendUint32(b, magic)
 	le.PutUint64(b[start:], p.sum(footerPlace, b[start+sumBytes:]))
 	return b
@@ -152,16 +160,18 @@ func parseEnds(p place, size int64, head, tail []byte) (footer, error) {
 		return footer{}, dcb.ErrVersion
 	case size < headerBytes+footerBytes:
 		return footer{}, errShort
-	case !bytes.Equal(head, appendHeader(nil, p.r)):
-		return footer{}, errHeader
 	}
 	le := binary.LittleEndian
+	version := le.Uint32(head[4:])
+	if version < 1 || version > FormatVersion || !bytes.Equal(head, appendHeader(nil, version, p.r)) {
+		return footer{}, errHeader
+	}
 	if le.Uint64(tail) != p.sum(footerPlace, tail[sumBytes:]) {
 		return footer{}, errSum
 	}
 	u := func(i int) uint64 { return le.Uint64(tail[i*8:]) }
-	f := footer{end: u(1), runs: u(2), fences: u(3), terms: u(4), postings: u(5), tableSum: u(6)}
-	if le.Uint64(tail[footerBytes-tailBytes:]) != magic<<32|FormatVersion || !f.fits(uint64(size)) {
+	f := footer{version: version, end: u(1), runs: u(2), fences: u(3), terms: u(4), postings: u(5), tableSum: u(6)}
+	if le.Uint64(tail[footerBytes-tailBytes:]) != magic<<32|uint64(version) || !f.fits(uint64(size)) {
 		return footer{}, errFooter
 	}
 	return f, nil
@@ -171,6 +181,6 @@ func parseEnds(p place, size int64, head, tail []byte) (footer, error) {
 func (f footer) fits(size uint64) bool {
 	return f.end >= headerBytes && f.end <= size &&
 		f.end+f.blocks()*sumBytes+footerBytes == size &&
-		f.runs <= (f.end-headerBytes)/entryBytes &&
+		f.runs <= (f.end-headerBytes)/entryBytes(f.version) &&
 		f.fences >= headerBytes && f.fences <= f.directory()
 }

@@ -102,7 +102,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(b[:len(b)-1])
 	f.Add(append(bytes.Clone(b), b...))
 	f.Add([]byte("OIDX"))
-	f.Add(append([]byte("OIDX\x02\x00\x00\x00"), "\x02\x00\x00\x00OIDX"...))
+	f.Add(append([]byte("OIDX\x03\x00\x00\x00"), "\x03\x00\x00\x00OIDX"...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := opened(bytes.Clone(b), smallRange)
 		if err != nil {
@@ -159,16 +159,17 @@ func FuzzRun(f *testing.F) {
 		s := open(f, dir, smallRange)
 		runs, err := s.loaded()
 		require.NoError(f, err)
-		fst := runs[0].fst
-		lists, terms := bytes.Clone(s.data[headerBytes:fst]), bytes.Clone(s.data[fst:fst+runs[0].size])
-		require.Equal(f, bytes.Clone(s.data), forged(smallRange, lists, terms, s.Terms(), s.Postings()))
-		f.Add(lists, terms, s.Terms(), s.Postings())
+		fst, sieve := runs[0].fst, runs[0].fst+runs[0].size
+		lists, terms, filter := bytes.Clone(s.data[headerBytes:fst]), bytes.Clone(s.data[fst:sieve]), bytes.Clone(s.data[sieve:sieve+runs[0].filter])
+		require.Equal(f, bytes.Clone(s.data), forged(smallRange, lists, terms, filter, s.Terms(), s.Postings()))
+		f.Add(lists, terms, filter, s.Terms(), s.Postings())
+		f.Add(lists, terms, openFilter, s.Terms(), s.Postings())
 	}
 	for _, fst := range hostile() {
-		f.Add([]byte{}, fst, uint64(1), uint64(1))
+		f.Add([]byte{}, fst, openFilter, uint64(1), uint64(1))
 	}
-	f.Fuzz(func(t *testing.T, lists, fst []byte, terms, postings uint64) {
-		s, err := opened(forged(smallRange, lists, fst, terms, postings), smallRange)
+	f.Fuzz(func(t *testing.T, lists, fst, filter []byte, terms, postings uint64) {
+		s, err := opened(forged(smallRange, lists, fst, filter, terms, postings), smallRange)
 		require.NoError(t, err)
 		ask(t, s)
 	})

@@ -7,15 +7,20 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/blevesearch/vellum"
 	"github.com/stretchr/testify/require"
+
+	"opossum/dcb"
 )
 
 // reseal gives the bytes before the table, whatever they are, a right table, and a footer with the given numbers.
 func reseal(body []byte, r Range, runs, fences, terms, postings uint64) []byte {
-	p := place{testSeed, r}
-	b := append(appendHeader(nil, r), body[min(headerBytes, len(body)):]...)
-	f := footer{end: uint64(len(b)), runs: runs, fences: fences, terms: terms, postings: postings}
+	b := append(appendHeader(nil, FormatVersion, r), body[min(headerBytes, len(body)):]...)
+	return seal(b, place{testSeed, r}, footer{version: FormatVersion, runs: runs, fences: fences, terms: terms, postings: postings})
+}
+
+// seal appends table and footer to all that stands before them.
+func seal(b []byte, p place, f footer) []byte {
+	f.end = uint64(len(b))
 	for block := range f.blocks() {
 		b = binary.LittleEndian.AppendUint64(b, p.sum(block, b[block*blockBytes:min(f.end, block*blockBytes+blockBytes)]))
 	}
@@ -29,15 +34,19 @@ func opened(b []byte, r Range) (*Segment, error) {
 	return &Segment{mapping: m}, err
 }
 
-// forged is a sealed segment of one run with these lists and this FST.
-func forged(r Range, lists, fst []byte, terms, postings uint64) []byte {
+// openFilter lets every term through.
+var openFilter = bytes.Repeat([]byte{0xff}, filterBlock)
+
+// forged is a sealed segment of one run with these lists, this FST and this filter.
+func forged(r Range, lists, fst, filter []byte, terms, postings uint64) []byte {
 	le := binary.LittleEndian
-	body := append(appendHeader(nil, r), lists...)
+	body := append(appendHeader(nil, FormatVersion, r), lists...)
 	at := uint64(len(body))
-	body = append(append(body, fst...), byte(Type))
-	fences := at + uint64(len(fst))
+	body = append(append(append(body, fst...), filter...), byte(Type))
+	fences := at + uint64(len(fst)+len(filter))
 	body = le.AppendUint32(le.AppendUint64(body, 0), 1)
 	body = le.AppendUint64(le.AppendUint32(body, uint32(len(fst))), at)
+	body = le.AppendUint32(body, uint32(len(filter)))
 	return reseal(body, r, 1, fences, terms, postings)
 }
 
@@ -61,10 +70,15 @@ func hostile() map[string][]byte {
 		paths = append(paths, d, d, 'b', 'a', 1<<4, 2)
 		next = len(paths) - 1
 	}
+	nowhere := append(head(), 0, 0, 0) // the same, and their end is a state
+	for range 40 {
+		nowhere = append(nowhere, 1, 1, 'b', 'a', 1<<4, 2)
+	}
 	beyond := append(head(), 0)
 	return map[string][]byte{
 		"circle":           end(circle, 25),
 		"paths":            end(paths, next),
+		"paths to nowhere": end(nowhere, len(nowhere)-1),
 		"root beyond":      end(beyond, 1<<30),
 		"root at the end":  end(beyond, len(beyond)+16),
 		"root in header":   end(beyond, 3),
@@ -81,7 +95,7 @@ func hostile() map[string][]byte {
 func TestHostileTerms(t *testing.T) {
 	for name, fst := range hostile() {
 		t.Run(name, func(t *testing.T) {
-			s, err := opened(forged(smallRange, nil, fst, 1, 1), smallRange)
+			s, err := opened(forged(smallRange, nil, fst, openFilter, 1, 1), smallRange)
 			require.NoError(t, err)
 			requireDamage(t, s.Verify(), "bytes")
 			_, err = contents(s)
@@ -109,7 +123,7 @@ func TestHostileDirectory(t *testing.T) {
 		require.NotContains(t, err.Error(), "checksum", name)
 	}
 	for off := f.directory(); off < f.end; off++ {
-		if (off-f.directory())%entryBytes%4 != 0 {
+		if (off-f.directory())%entryBytes(FormatVersion)%4 != 0 {
 			continue // the low bytes of each number are enough
 		}
 		for _, by := range []byte{1, 255} {
@@ -124,7 +138,7 @@ func TestHostileDirectory(t *testing.T) {
 			refused("footer", body, g)
 		}
 	}
-	behind := footer{runs: f.runs, fences: f.fences + 1, terms: f.terms, postings: f.postings}
+	behind := footer{version: FormatVersion, runs: f.runs, fences: f.fences + 1, terms: f.terms, postings: f.postings}
 	refused("more behind the lists", slices.Insert(bytes.Clone(body), int(f.fences), 0), behind)
 	refused("more behind the fences", slices.Insert(bytes.Clone(body), int(f.directory()), 0), f)
 
@@ -189,17 +203,54 @@ func TestHostileLists(t *testing.T) {
 		"last beyond":                  {slices.Concat(long, skip(math.MaxUint32, 0, 199, 128)), at(200), 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var fst bytes.Buffer
-			b, err := vellum.New(&fst, fstOptions)
-			require.NoError(t, err)
-			require.NoError(t, b.Insert([]byte("\x01A"), c.value))
-			require.NoError(t, b.Close())
-			copy(fst.Bytes()[8:], u(2, 2)) // the FST has room here, which nobody looks at, for what might be the head of a list
-			s, err := opened(forged(smallRange, c.lists, fst.Bytes(), 1, c.count), smallRange)
+			var b fstBuilder
+			b.reset()
+			b.add([]byte("\x01A"), c.value)
+			fst := b.end()
+			copy(fst[8:], u(2, 2)) // the FST has room here, which nobody looks at, for what might be the head of a list
+			s, err := opened(forged(smallRange, c.lists, fst, openFilter, 1, c.count), smallRange)
 			require.NoError(t, err)
 			requireDamage(t, s.Verify(), "bytes")
 			_, err = contents(s)
 			requireDamage(t, err, "bytes")
+			ask(t, s)
+		})
+	}
+}
+
+// Filters that no builder makes, behind right checksums: those of other terms, and of another size.
+func TestHostileFilters(t *testing.T) {
+	var b fstBuilder
+	b.reset()
+	b.add([]byte("\x01A"), 5<<1|inlined)
+	fst := bytes.Clone(b.end())
+	right := appendFilter(nil, []uint64{filterHash([]byte("\x01A"))})
+	require.Len(t, right, filterBlock)
+	for name, filter := range map[string][]byte{
+		"right":      right,
+		"open":       openFilter,
+		"none":       {},
+		"half":       right[:16],
+		"twice":      slices.Concat(right, right),
+		"closed":     make([]byte, filterBlock),
+		"of another": appendFilter(nil, []uint64{filterHash([]byte("\x01B"))}),
+		"a bit less": func() []byte {
+			b := bytes.Clone(right)
+			b[bytes.IndexFunc(b, func(r rune) bool { return r != 0 })] = 0
+			return b
+		}(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := opened(forged(smallRange, nil, fst, filter, 1, 1), smallRange)
+			require.NoError(t, err)
+			if name == "right" || name == "open" {
+				require.NoError(t, s.Verify())
+				requireList(t, s, "\x01A", []dcb.Position{smallRange.First + 5})
+			} else {
+				requireDamage(t, s.Verify(), "bytes")
+				_, err = contents(s)
+				requireDamage(t, err, "bytes")
+			}
 			ask(t, s)
 		})
 	}

@@ -13,8 +13,7 @@ import (
 
 // mapping is the bytes of an open file, which are verified before they are believed.
 //
-// INVARIANT: every access to data runs inside guard, and nothing that shares memory with data outlives it, except the
-// FSTs that the segment itself keeps.
+// INVARIANT: every access to data runs inside guard, and nothing that shares memory with data outlives it.
 type mapping struct {
 	path     string
 	data     []byte

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"opossum/dcb"
 )
@@ -55,41 +56,73 @@ func concatenate(ctx context.Context, b *Builder, inputs []*Segment) error {
 			return sc.err
 		}
 	}
-	var key []byte
 	for len(open) > 0 {
-		key = append(key[:0], least(open)...)
-		if err := b.begin(key); err != nil {
+		i, limit := least(open)
+		var err error
+		if limit == nil || bytes.Compare(open[i].key, limit) < 0 {
+			err = copyTerms(ctx, b, open[i], limit)
+		} else {
+			err = copyTerm(ctx, b, open)
+		}
+		if err != nil {
 			return err
 		}
-		rest := open[:0]
-		for _, sc := range open {
-			if bytes.Equal(sc.key(), key) {
-				if err := copyList(ctx, b, sc.list()); err != nil {
-					return err
-				}
-				if !sc.next() {
-					if sc.err != nil {
-						return sc.err
-					}
-					continue
-				}
-			}
-			rest = append(rest, sc)
-		}
-		open = rest
+		open = slices.DeleteFunc(open, func(sc *scanner) bool { return sc.ended() })
 	}
 	return nil
 }
 
-// least returns the lowest key. A merge has about eight inputs; a heap would cost more than it saves.
-func least(open []*scanner) []byte {
-	key := open[0].key()
-	for _, sc := range open[1:] {
-		if k := sc.key(); bytes.Compare(k, key) < 0 {
-			key = k
+// least returns the first input with the lowest key, and the lowest key of the others, nil if there are none. A merge has about eight inputs;
+// a heap would cost more than it saves.
+func least(open []*scanner) (first int, limit []byte) {
+	for i, sc := range open[1:] {
+		switch {
+		case bytes.Compare(sc.key, open[first].key) < 0:
+			first, limit = i+1, open[first].key
+		case limit == nil || bytes.Compare(sc.key, limit) < 0:
+			limit = sc.key
 		}
 	}
-	return key
+	return first, limit
+}
+
+// copyTerms copies the terms of one input up to a limit that the others have. Terms that occur once are often numbered in the order of their
+// positions; then it copies long stretches.
+func copyTerms(ctx context.Context, b *Builder, sc *scanner, limit []byte) error {
+	for {
+		if err := b.begin(sc.key); err != nil {
+			return err
+		}
+		if err := copyList(ctx, b, sc.list()); err != nil {
+			return err
+		}
+		if !sc.next() {
+			return sc.err
+		}
+		if limit != nil && bytes.Compare(sc.key, limit) >= 0 {
+			return nil
+		}
+	}
+}
+
+// copyTerm copies the lowest term, which several inputs have.
+func copyTerm(ctx context.Context, b *Builder, open []*scanner) error {
+	first, _ := least(open)
+	if err := b.begin(open[first].key); err != nil {
+		return err
+	}
+	for _, sc := range open[first:] {
+		if !bytes.Equal(sc.key, b.key) {
+			continue
+		}
+		if err := copyList(ctx, b, sc.list()); err != nil {
+			return err
+		}
+		if sc.next(); sc.err != nil {
+			return sc.err
+		}
+	}
+	return nil
 }
 
 func copyList(ctx context.Context, b *Builder, l List) error {

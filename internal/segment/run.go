@@ -1,61 +1,55 @@
 package segment
 
-import (
-	"encoding/binary"
-	"sync/atomic"
+import "encoding/binary"
 
-	"github.com/blevesearch/vellum"
-)
-
-// run is about a thousand neighbouring terms: their lists, and behind these an FST from each term to its value.
+// run is about a thousand neighbouring terms: their lists, behind these an FST from each term to its value, and behind that a filter of the terms.
 type run struct {
-	fence string // above all terms of the run before, not above those of this one
-	start uint64 // of the lists
-	fst   uint64 // where the FST starts and the lists end
-	size  uint64 // of the FST
-	dict  atomic.Pointer[dict]
+	fence  string // above all terms of the run before, not above those of this one
+	start  uint64 // of the lists
+	fst    uint64 // where the FST starts and the lists end
+	size   uint64 // of the FST
+	filter uint64 // the size of the filter behind it; 0: there is none
 }
 
-// dict is the opened FST of a run. It reads in the mapping, whose blocks were verified when it was opened.
-type dict struct {
-	fst   *vellum.FST
-	spare atomic.Pointer[vellum.Reader] // with its room for states; whoever takes it has it alone
-}
-
-// open returns the FST, verified. REQUIRES: inside guard.
-func (r *run) open(m *mapping) (*dict, error) {
-	if d := r.dict.Load(); d != nil {
-		return d, nil
-	}
+// open returns the FST, verified. REQUIRES: inside guard, and the FST is used there only.
+func (r *run) open(m *mapping) (fst, error) {
 	b, err := m.view(r.fst, r.size)
 	if err != nil {
-		return nil, err
+		return fst{}, err
 	}
-	fst, err := vellum.Load(b)
+	f, err := openFST(b)
 	if err != nil {
-		return nil, m.corrupt(r.fst, "malformed terms: "+err.Error())
+		return fst{}, r.malformed(m, err)
 	}
-	d := &dict{fst: fst}
-	r.dict.Store(d)
-	return d, nil
+	return f, nil
+}
+
+func (r *run) malformed(m *mapping, err error) error {
+	return m.corrupt(r.fst, "malformed terms: "+err.Error())
+}
+
+// passes reports whether a key may be in the run; if not, it certainly is not. REQUIRES: inside guard.
+func (r *run) passes(m *mapping, key []byte) (bool, error) {
+	if r.filter == 0 {
+		return true, nil
+	}
+	hash := filterHash(key)
+	block, err := m.view(r.fst+r.size+filterPlace(hash, r.filter), filterBlock)
+	return err == nil && mayHave(block, hash), err
 }
 
 // find returns the list of key. REQUIRES: inside guard.
 func (r *run) find(m *mapping, key []byte) (List, error) {
-	d, err := r.open(m)
+	if ok, err := r.passes(m, key); !ok || err != nil {
+		return List{}, err
+	}
+	f, err := r.open(m)
 	if err != nil {
 		return List{}, err
 	}
-	reader := d.spare.Swap(nil)
-	if reader == nil {
-		if reader, err = d.fst.Reader(); err != nil {
-			return List{}, m.corrupt(r.fst, "malformed terms: "+err.Error())
-		}
-	}
-	value, ok, err := reader.Get(key)
-	d.spare.Store(reader)
+	value, ok, err := f.get(key)
 	if err != nil {
-		return List{}, m.corrupt(r.fst, "malformed terms: "+err.Error())
+		return List{}, r.malformed(m, err)
 	}
 	if !ok {
 		return List{}, nil

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-
-	"github.com/blevesearch/vellum"
 )
 
 // Entry is one term of a segment with its positions.
@@ -21,8 +19,7 @@ func (s *Segment) All() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		sc := scanner{m: s.mapping}
 		for sc.next() {
-			key := sc.key()
-			if !yield(Entry{Kind(key[0]), string(key[1:]), sc.list()}, nil) {
+			if !yield(Entry{Kind(sc.key[0]), string(sc.key[1:]), sc.list()}, nil) {
 				return
 			}
 		}
@@ -36,37 +33,38 @@ func (s *Segment) All() iter.Seq2[Entry, error] {
 type scanner struct {
 	m     *mapping
 	runs  []run
+	key   []byte // the current term
 	keys  []byte // of the run at hand, one behind the other
 	ends  []int  // of each key in keys
 	lists []List
-	i     int // the current term in the run
-	last  []byte
+	i     int    // the current term in the run
+	last  []byte // the last term that was read, of this run or the one before; in keys, where the next run's take its place only after they are checked
 	terms uint64
 	nextR int // the next run
 	begun bool
 	err   error
 }
 
-func (s *scanner) key() []byte {
-	if s.i == 0 {
-		return s.keys[:s.ends[0]]
-	}
-	return s.keys[s.ends[s.i-1]:s.ends[s.i]]
-}
-
 func (s *scanner) list() List { return s.lists[s.i] }
+
+// ended reports whether there is no current term any more.
+func (s *scanner) ended() bool { return s.key == nil }
 
 // next moves to the next term; false at the end and after an error.
 func (s *scanner) next() bool {
 	if s.i++; s.i < len(s.ends) {
+		s.key = s.keys[s.ends[s.i-1]:s.ends[s.i]]
 		return true
 	}
-	s.ends = s.ends[:0]
+	s.ends, s.key = s.ends[:0], nil
 	if s.err == nil {
 		s.err = s.m.guard(s.advance)
 	}
-	s.i = 0
-	return s.err == nil && len(s.ends) > 0
+	if s.i = 0; s.err != nil || len(s.ends) == 0 {
+		return false
+	}
+	s.key = s.keys[:s.ends[0]]
+	return true
 }
 
 // advance reads the directory at first, then run after run, and at the end compares the number of terms. REQUIRES: inside guard.
@@ -97,55 +95,54 @@ func (s *scanner) advance() (err error) {
 
 // read copies the terms of a run and decodes the heads of their lists.
 func (s *scanner) read(r *run) error {
-	d, err := r.open(s.m)
+	f, err := r.open(s.m)
 	if err != nil {
 		return err
 	}
 	s.keys, s.lists = s.keys[:0], s.lists[:0]
-	walk := &bounded{left: maxRunBytes + 1}
-	it, err := d.fst.Search(walk, nil, nil)
-	for ; err == nil; err = it.Next() {
-		key, value := it.Current()
+	err = f.walk(maxRunBytes, func(key []byte, value uint64) error {
 		if err := s.check(r, key); err != nil {
 			return err
+		}
+		if ok, err := r.passes(s.m, key); err != nil {
+			return err
+		} else if !ok {
+			return s.m.corrupt(r.fst+r.size, "a term is not in the filter of its run")
 		}
 		l, err := r.list(s.m, value)
 		if err != nil {
 			return err
 		}
+		start := len(s.keys)
 		s.keys = append(s.keys, key...)
 		s.ends = append(s.ends, len(s.keys))
 		s.lists = append(s.lists, l)
-		s.last = append(s.last[:0], key...)
+		s.last = s.keys[start:]
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFST) || errors.Is(err, errSteps):
+		return r.malformed(s.m, err)
+	case err == nil && s.m.foot.version > 1 && r.filter != uint64(filterBytes(len(s.ends))):
+		return s.m.corrupt(r.fst+r.size, "a filter is not as long as that of so many terms")
+	case err == nil && s.nextR < len(s.runs) && string(s.last) >= s.runs[s.nextR].fence:
+		return s.m.corrupt(r.fst, "a term is not in its place")
 	}
-	if walk.left <= 0 || !errors.Is(err, vellum.ErrIteratorDone) {
-		return s.m.corrupt(r.fst, "malformed terms: more than a run holds, or "+err.Error())
-	}
-	return nil
+	return err
 }
 
-// check judges the next key: its form, and that it is above the last one and the fence of its run, and below the next fence.
+// check judges the next key: its form, and that it is above the last one and not below the fence of its run.
 func (s *scanner) check(r *run, key []byte) error {
 	switch {
 	case len(key) < 2 || len(key) > maxKeyBytes || Kind(key[0]) != Type && Kind(key[0]) != Tag:
 		return s.m.corrupt(r.fst, "a term of no kind or size that there is")
-	case bytes.Compare(key, s.last) <= 0 || string(key) < r.fence || s.nextR < len(s.runs) && string(key) >= s.runs[s.nextR].fence:
+	case bytes.Compare(key, s.last) <= 0 || len(s.ends) == 0 && string(key) < r.fence:
 		return s.m.corrupt(r.fst, "a term is not in its place")
 	case len(s.ends) == runTerms:
 		return s.m.corrupt(r.fst, "more terms than a run holds")
 	}
 	return nil
 }
-
-// bounded lets an iterator make as many steps as the keys of a run have bytes together, whatever the bytes of its FST
-// say: hostile ones can hold a cycle, or more paths than there is time.
-type bounded struct{ left int }
-
-func (b *bounded) Start() int               { return 0 }
-func (b *bounded) IsMatch(int) bool         { return true }
-func (b *bounded) CanMatch(int) bool        { return b.left > 0 }
-func (b *bounded) WillAlwaysMatch(int) bool { return false }
-func (b *bounded) Accept(_ int, _ byte) int { b.left--; return 0 }
 
 // Verify reads the whole segment anew, whatever was verified before: both ends, the sum of every block, and that every
 // term and list decodes, ascending and within the range, to the counts in the footer. It returns what it finds first.

@@ -156,7 +156,7 @@ func (s *Segment) runFor(key []byte) (*run, error) {
 	return &runs[lo-1], nil
 }
 
-// loaded returns the directory, and reads it at first: 24 bytes and a fence for each thousand terms. Two goroutines may both read it.
+// loaded returns the directory, and reads it at first: 28 bytes and a fence for each thousand terms. Two goroutines may both read it.
 func (s *Segment) loaded() ([]run, error) {
 	if runs := s.runs.Load(); runs != nil {
 		return *runs, nil
@@ -169,7 +169,7 @@ func (s *Segment) loaded() ([]run, error) {
 	return *s.runs.Load(), nil
 }
 
-// readRuns decodes and checks the directory. Lists and FSTs stand one behind the other, from the header to the fences.
+// readRuns decodes and checks the directory. Lists, FSTs and filters stand one behind the other, from the header to the fences.
 func (m *mapping) readRuns() ([]run, error) {
 	le, foot := binary.LittleEndian, m.foot
 	fences, err := m.view(foot.fences, foot.directory()-foot.fences)
@@ -177,21 +177,25 @@ func (m *mapping) readRuns() ([]run, error) {
 		return nil, err
 	}
 	text := string(fences)
-	b, err := m.view(foot.directory(), foot.runs*entryBytes)
+	entry := entryBytes(foot.version)
+	b, err := m.view(foot.directory(), foot.runs*entry)
 	if err != nil {
 		return nil, err
 	}
 	runs := make([]run, foot.runs)
 	start, fenced := uint64(headerBytes), uint64(0)
 	for i := range runs {
-		e := b[i*entryBytes:]
-		fence, fenceLen, size, fst := le.Uint64(e), uint64(le.Uint32(e[8:])), le.Uint32(e[12:]), le.Uint64(e[16:])
-		if fence != fenced || fenceLen > uint64(len(text))-fenced || fst < start || fst > foot.fences || uint64(size) > foot.fences-fst {
-			return nil, m.corrupt(foot.directory()+uint64(i)*entryBytes, "an entry of the directory is malformed")
+		e := b[uint64(i)*entry:]
+		fence, fenceLen, size, fst, filter := le.Uint64(e), uint64(le.Uint32(e[8:])), uint64(le.Uint32(e[12:])), le.Uint64(e[16:]), uint64(0)
+		if foot.version > 1 {
+			filter = uint64(le.Uint32(e[24:]))
+		}
+		if fence != fenced || fenceLen > uint64(len(text))-fenced || fst < start || fst > foot.fences || size+filter > foot.fences-fst || filter%filterBlock != 0 {
+			return nil, m.corrupt(foot.directory()+uint64(i)*entry, "an entry of the directory is malformed")
 		}
 		r := &runs[i]
-		r.start, r.fst, r.size, r.fence = start, fst, uint64(size), text[fence:fence+fenceLen]
-		start, fenced = fst+uint64(size), fenced+fenceLen
+		r.start, r.fst, r.size, r.filter, r.fence = start, fst, size, filter, text[fence:fence+fenceLen]
+		start, fenced = fst+size+filter, fenced+fenceLen
 	}
 	if start != foot.fences || fenced != uint64(len(text)) {
 		return nil, m.corrupt(foot.directory(), "the directory does not cover the file")

@@ -20,6 +20,7 @@ type Limits struct {
 	LagEvents  uint64 // events that are assigned and not yet checkpointed
 	LagBytes   uint64 // and their bytes in the log
 	FloorBytes uint64 // free space that appends leave
+	LooseFiles uint64 // events of the backlog, at most, that will be filed in files of their own; 0: all
 }
 
 // gate is the admission: it lets appends pass while there is room, and holds them back in the order of their arrival.
@@ -114,13 +115,23 @@ func (g *gate) look() (free, floor uint64, err error) {
 		g.full.Store(true) // not known to be there: every append asks again
 		return 0, 0, err
 	}
-	floor = g.limits.FloorBytes + g.lagEvents()*fileBytes + g.lagBytes.Load()
+	files := g.lagEvents()
+	if g.limits.LooseFiles > 0 {
+		files = min(files, g.limits.LooseFiles)
+	}
+	floor = g.limits.FloorBytes + files*fileBytes + g.lagBytes.Load()
 	g.full.Store(free < floor)
 	return free, floor, nil
 }
 
 func (g *gate) lagEvents() uint64 {
 	return uint64(g.ledger.Get(ledger.Assigned) - g.ledger.Get(ledger.Materialized))
+}
+
+// lag returns how much of what the lag may be it is, from 0 to about 1.
+func (g *gate) lag() float64 {
+	share := func(lag, most uint64) float64 { return float64(lag) / float64(max(most, 1)) }
+	return max(share(g.lagEvents(), g.limits.LagEvents), share(g.lagBytes.Load(), g.limits.LagBytes))
 }
 
 // lagging reports whether appends must wait: for filing, or for sealing.

@@ -81,6 +81,9 @@ func (s *Sequencer) DiskFull() bool { return s.gate.full.Load() || s.gate.blocke
 // Held reports whether appends are waiting for filing to catch up.
 func (s *Sequencer) Held() bool { return s.gate.held.Load() > 0 && s.gate.behind() }
 
+// Lag returns how much of what the lag of filing may be it is, from 0 to about 1.
+func (s *Sequencer) Lag() float64 { return s.gate.lag() }
+
 // NoSpace says whether filing is stopped for want of space; appends, also those that wait for filing, get
 // ErrDiskFull until it is told otherwise.
 func (s *Sequencer) NoSpace(stopped bool) { s.gate.noSpace(stopped) }

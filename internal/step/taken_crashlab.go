@@ -31,10 +31,16 @@ func Taken(dir string, refuse int, do func() error) (taken []string, err error) 
 		}
 		return nil
 	}
-	watcher.Store(&see)
-	defer watcher.Store(nil)
-	err = do()
+	err = Watched(see, do)
 	mu.Lock()
 	defer mu.Unlock()
 	return taken, err
+}
+
+// Watched does something that changes the disk, and tells see of each step before it is made; an error of see is that of the step, which is not made then. It is for tests.
+// Steps of other goroutines count as well, so one call runs at a time.
+func Watched(see func(kind Kind, path string) error, do func() error) error {
+	watcher.Store(&see)
+	defer watcher.Store(nil)
+	return do()
 }

@@ -218,7 +218,7 @@ func (p *replay) judge(ctx context.Context, s State) error {
 	r := rand.New(rand.NewPCG(s.Seed, 1))
 	task := child.Task{
 		Do: child.Check, Dir: p.store(), Shape: p.shape.Name, Witness: p.witness, PowerCut: true,
-		Seed: s.Seed, Beside: r.IntN(3) == 0, Deep: r.IntN(6) == 0,
+		Seed: s.Seed, Beside: r.IntN(3) == 0, Deep: r.IntN(6) == 0, Loose: invariant.DrawLoose(r),
 	}
 	if r.IntN(3) == 0 {
 		task.Another = 9 * writersPerSession * workload.IDsPerWriter
@@ -263,6 +263,7 @@ func (p *replay) where(s State) string {
 
 // meet counts what a state shows.
 func (p *replay) meet(s State, got child.Result) {
+	p.tally.Meet("found " + got.Found)
 	lost := 0
 	for i := p.written; i < s.Cut; i++ {
 		if p.recording.Records[i].Kind == blockdisk.Write {

@@ -104,7 +104,9 @@ func (c *run) plan() []child.Task {
 	for len(tasks) < 3 && r.IntN(2) == 0 {
 		switch r.IntN(4) {
 		case 0, 1: // recovery and nothing else
-			tasks = append(tasks, child.Task{Do: child.Append, Filing: []string{"", "paused", "waited"}[r.IntN(3)], Close: r.IntN(2) == 0})
+			tasks = append(tasks, repacks(r, child.Task{
+				Do: child.Append, Filing: []string{child.AsItComes, child.Paused, child.Waited, child.Waited}[r.IntN(4)], Close: r.IntN(2) == 0,
+			}))
 		case 2:
 			tasks = append(tasks, c.appends(uint64(len(tasks))))
 		case 3:
@@ -124,12 +126,21 @@ func (c *run) appends(session uint64) child.Task {
 	r := c.r
 	t := child.Task{
 		Do: child.Append, First: session * writersPerSession * workload.IDsPerWriter, Writers: 1 + r.IntN(4), Appends: 5 + r.IntN(30),
-		Filing: []string{"", "prompted", "prompted", "paused", "waited"}[r.IntN(5)], Close: r.IntN(3) == 0,
+		Filing: []string{child.AsItComes, child.Prompted, child.Prompted, child.Paused, child.Waited, child.Resumed}[r.IntN(6)], Close: r.IntN(3) == 0,
 		Assure: []int{0, 0, 9}[r.IntN(3)],
 	}
 	if r.IntN(6) == 0 { // enough for the log to go on to another generation, and with checkpoints to trim the first
 		t.First += workload.Large
 		t.Writers, t.Appends = 2, 15+r.IntN(30)
+	}
+	return repacks(r, t)
+}
+
+// repacks lets a task find some of its shards to be packed, or unpacked.
+func repacks(r *rand.Rand, t child.Task) child.Task {
+	t.Loose = invariant.DrawLoose(r)
+	if t.Filing != child.Paused {
+		t.Repack = []string{child.Never, child.Beside, child.AtLast}[r.IntN(3)]
 	}
 	return t
 }

@@ -14,6 +14,7 @@ import (
 
 	"opossum"
 	"opossum/crashlab/internal/invariant"
+	"opossum/crashlab/internal/readmodel"
 	"opossum/internal/workload"
 )
 
@@ -44,12 +45,15 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, "child:", err)
 		return exitTask
 	}
+	shape.Options.LooseEvents = task.Loose
 	c := &child{Task: task, shape: shape, out: os.NewFile(3, "reports"), began: time.Now()}
 	switch task.Do {
 	case Append:
 		c.append()
 	case Open:
-		c.sight(c.open())
+		e := c.open()
+		c.sight(e)
+		c.keep(e)
 		select {}
 	case Check:
 		c.check()
@@ -67,6 +71,15 @@ func Main() int {
 			Dir: task.Dir, Shape: shape, Witness: task.Witness, File: task.Damaged, Seed: task.Seed, Repair: task.Mend,
 		})
 		c.verdict(d, err)
+	case Look:
+		c.verdict(struct{}{}, invariant.Mending{
+			Dir: task.Dir, Shape: shape, Witness: task.Witness, Head: task.Head, Gone: task.Gone, Repaired: task.Repaired,
+		}.Judge(context.Background()))
+	case CheckModels:
+		v, err := readmodel.Check(context.Background(), readmodel.Order{
+			Dir: task.Dir, Options: shape.Options, Version: task.Models.Version, Kept: task.Kept, Damaged: task.Rotten, Seed: task.Seed, Append: task.Another,
+		})
+		c.verdict(v, err)
 	default:
 		fmt.Fprintf(os.Stderr, "child: nothing to do: %q\n", task.Do)
 		return exitTask
@@ -132,26 +145,51 @@ func (c *child) append() {
 	ctx := context.Background()
 	e := c.open()
 	c.sight(e)
-	if c.Filing == "paused" {
-		if _, err := e.PauseFiling(ctx); err != nil {
+	resume := func() {}
+	if c.Filing == Paused || c.Filing == Resumed {
+		var err error
+		if resume, err = e.PauseFiling(ctx); err != nil {
 			c.say(lineError, quote(err))
 		}
 	}
 	go c.follow(ctx, e)
+	keeper := c.keep(e)
+	acts, acted := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(acted)
+		for range acts {
+			keeper.Act(ctx)
+		}
+	}()
 	prompts := make(chan opossum.Position, 1)
 	go func() {
 		for p := range prompts {
 			c.sayFiled(e.WaitMaterialized(ctx, p), p)
 		}
 	}()
+	repacks := make(chan struct{}, 1)
+	go func() {
+		for range repacks {
+			c.repack(ctx, e)
+		}
+	}()
 	var done sync.WaitGroup
 	for w := range c.Writers {
-		done.Go(func() { c.write(ctx, e, w, prompts) })
+		done.Go(func() { c.write(ctx, e, w, prompts, repacks, acts) })
 	}
 	done.Wait()
-	if c.Filing == "waited" {
+	close(acts)
+	<-acted
+	keeper.Finish(ctx, c.Close)
+	if c.Filing == Resumed {
+		resume()
+	}
+	if c.Filing == Waited || c.Filing == Resumed {
 		p := e.Head()
 		c.sayFiled(e.WaitMaterialized(ctx, p), p)
+	}
+	if c.Repack == AtLast {
+		c.repack(ctx, e)
 	}
 	if c.Close {
 		c.say(lineClosing)
@@ -162,11 +200,33 @@ func (c *child) append() {
 	c.finish()
 }
 
+// keep keeps read models, if the task has a plan for them.
+func (c *child) keep(e *opossum.Engine) *readmodel.Keeper {
+	if c.Models == nil {
+		return nil
+	}
+	return readmodel.Keep(e, *c.Models, func(name string, version int) { c.say(lineKept, name, version) }, func(err error) { c.say(lineError, quote(err)) })
+}
+
 // sayFiled reports what came of waiting for p to be checkpointed.
 func (c *child) sayFiled(err error, p opossum.Position) {
 	switch {
 	case err == nil:
 		c.say(lineFiled, p)
+	case !errors.Is(err, opossum.ErrClosed):
+		c.say(lineError, quote(err))
+	}
+}
+
+// repack packs what can be packed, or unpacks.
+func (c *child) repack(ctx context.Context, e *opossum.Engine) {
+	do := e.Pack
+	if c.Loose == opossum.KeepLoose {
+		do = e.Unpack
+	}
+	switch err := do(ctx, nil); {
+	case err == nil:
+		c.say(lineRepacked)
 	case !errors.Is(err, opossum.ErrClosed):
 		c.say(lineError, quote(err))
 	}
@@ -195,7 +255,7 @@ func (c *child) register() {
 }
 
 // write is one writer.
-func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts chan<- opossum.Position) {
+func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts chan<- opossum.Position, repacks, acts chan<- struct{}) {
 	last := opossum.Position(0)
 	r := rand.New(rand.NewPCG(c.First, uint64(w)))
 	for n := range c.Appends {
@@ -230,9 +290,21 @@ func (c *child) write(ctx context.Context, e *opossum.Engine, w int, prompts cha
 			c.say(lineError, quote(err))
 			return
 		}
-		if c.Filing == "prompted" && n%8 == 7 {
+		if c.Filing == Prompted && n%8 == 7 {
 			select {
 			case prompts <- p:
+			default:
+			}
+		}
+		if c.Repack == Beside && n%16 == 15 {
+			select {
+			case repacks <- struct{}{}:
+			default:
+			}
+		}
+		if c.Models != nil && n%12 == 11 {
+			select {
+			case acts <- struct{}{}:
 			default:
 			}
 		}

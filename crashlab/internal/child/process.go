@@ -35,8 +35,10 @@ type Process struct {
 	Errs    []string         // errors that it reported
 	Took    time.Duration    // opening
 	Opened  bool
-	Steps   []string // that it reported (package internal/step)
-	Poison  bool     // it reported that the engine is poisoned
+	Steps   []string       // that it reported (package internal/step)
+	Early   int            // so many of these before it was open
+	Kept    map[string]int // read models that could be read, and their versions
+	Poison  bool           // it reported that the engine is poisoned
 	wrong   string
 	verdict []byte
 }
@@ -113,9 +115,16 @@ func (p *Process) note(line string, w *workload.Witness) {
 	case "open":
 		var micros int64
 		_, _ = fmt.Sscanf(line, lineOpen, &p.Head, &micros)
-		p.Took, p.Opened = time.Duration(micros)*time.Microsecond, true
+		p.Took, p.Opened, p.Early = time.Duration(micros)*time.Microsecond, true, len(p.Steps)
 	case "step":
 		p.Steps = append(p.Steps, line)
+	case "kept":
+		name, version := "", 0
+		_, _ = fmt.Sscanf(line, lineKept, &name, &version)
+		if p.Kept == nil {
+			p.Kept = map[string]int{}
+		}
+		p.Kept[name] = version
 	case linePoison:
 		p.Poison = true
 	case "violation":
@@ -240,6 +249,19 @@ func Examine(ctx context.Context, worker string, t Task) (e Examined, err error)
 	t.Do = Rot
 	e.Violation, err = judge(ctx, worker, t, &e.Diagnosis, nil)
 	return e, err
+}
+
+// JudgeModels runs a child that checks the read models of a store, as Judge does.
+func JudgeModels(ctx context.Context, worker string, t Task) (m ModelsJudged, err error) {
+	t.Do = CheckModels
+	m.Violation, err = judge(ctx, worker, t, &m.Verdict, nil)
+	return m, err
+}
+
+// Mended runs a child that looks at a store that is, or has yet to be, repaired. The violation and the error are as those of Judge.
+func Mended(ctx context.Context, worker string, t Task) (violation string, err error) {
+	t.Do = Look
+	return judge(ctx, worker, t, &struct{}{}, nil)
 }
 
 func judge(ctx context.Context, worker string, t Task, verdict any, options []Option) (violation string, err error) {

@@ -88,6 +88,11 @@ func (c *child) strained(e *opossum.Engine) error {
 			return err
 		}
 	}
+	if c.Repack == AtLast {
+		if err := c.repacked(ctx, e); err != nil {
+			return err
+		}
+	}
 	if poisoned > 0 {
 		c.say(linePoison)
 	}
@@ -106,6 +111,43 @@ func (c *child) strained(e *opossum.Engine) error {
 	}
 	return nil
 }
+
+// repacked packs what can be packed, or unpacks, whatever errors there are. If errors pass, it must succeed at last, unless the engine is poisoned. While they hold
+// filing up it may wait with it.
+func (c *child) repacked(ctx context.Context, e *opossum.Engine) error {
+	do := e.Pack
+	if c.Loose == opossum.KeepLoose {
+		do = e.Unpack
+	}
+	for range mostErrors {
+		patience := toStay
+		if c.Passes {
+			patience = toGoOn
+		}
+		within, cancel := context.WithTimeout(ctx, patience)
+		err := do(within, nil)
+		cancel()
+		if err == nil || !c.Passes && errors.Is(err, context.DeadlineExceeded) {
+			return nil
+		}
+		c.say(lineError, quote(err))
+		if errors.Is(err, opossum.ErrCorrupt) {
+			return fmt.Errorf("an error of the disk passes for damage: %w", err)
+		}
+		// There are events, else there was nothing to pack: this append is refused, one way or the other.
+		if _, err := e.Append(ctx, workload.Events(1), &opossum.Condition{FailIfMatch: opossum.AllEvents()}); errors.Is(err, opossum.ErrPoisoned) {
+			c.say(linePoison)
+			return nil
+		}
+	}
+	if c.Passes {
+		return fmt.Errorf("nothing hinders packing or unpacking any more, and it fails %d times", mostErrors)
+	}
+	return nil
+}
+
+// mostErrors is more than one call of packing meets of errors that pass.
+const mostErrors = 3
 
 // filed waits until everything is checkpointed, for a while, and reports whether that was in vain. It must not be in vain if errors pass.
 func (c *child) filed(ctx context.Context, e *opossum.Engine, poisoned bool, patience time.Duration) (stalled bool, err error) {

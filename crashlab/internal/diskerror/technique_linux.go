@@ -27,11 +27,12 @@ type trouble struct {
 }
 
 // contents is in every event, and so in what is written of log, event files and index, and in nothing of the file system's own; filed is only in
-// event files, where it is quoted; ledger is in ledger.json.
+// event files, where it is quoted; ledger is in ledger.json; packed is in packs.
 const (
 	contents = "append:"
 	filed    = `"append:`
 	ledger   = `"opossum-ledger"`
+	packed   = "OPCK" // what a pack begins with; its events are compressed
 )
 
 var troubles = []trouble{
@@ -41,6 +42,7 @@ var troubles = []trouble{
 	{"all writes of contents fail", blockdisk.Rule{Kind: blockdisk.Write, With: contents}},
 	{"a write of event files fails", blockdisk.Rule{Kind: blockdisk.Write, With: filed, Once: true}},
 	{"all writes of event files fail", blockdisk.Rule{Kind: blockdisk.Write, With: filed}},
+	{"a write of a pack fails", blockdisk.Rule{Kind: blockdisk.Write, With: packed, Once: true}},
 	{"a write of the ledger fails", blockdisk.Rule{Kind: blockdisk.Write, With: ledger, Once: true}},
 	{"a write fails", blockdisk.Rule{Kind: blockdisk.Write, Once: true}},
 	{"all writes fail", blockdisk.Rule{Kind: blockdisk.Write}},
@@ -61,10 +63,17 @@ func Techniques() []lab.Technique {
 				s := &sweep{fs: fs, env: env, r: r, trouble: troubles[index%uint64(len(troubles))], mount: filepath.Join(env.Scratch, "mount")}
 				s.task = child.Task{
 					Do: child.Append, Dir: filepath.Join(s.mount, "store"), Shape: invariant.DrawStrict(r).Name,
-					Writers: 1 + r.IntN(3), Appends: 10 + r.IntN(20), Filing: []string{"prompted", "prompted", ""}[r.IntN(3)], Close: r.IntN(2) == 0,
+					Writers: 1 + r.IntN(3), Appends: 10 + r.IntN(20), Filing: []string{child.Prompted, child.Prompted, child.AsItComes}[r.IntN(3)], Close: r.IntN(2) == 0,
+					Loose: invariant.DrawLoose(r), Repack: []string{child.Never, child.Beside, child.AtLast}[r.IntN(3)],
 				}
 				if w := s.trouble.rule.With; w == filed || w == ledger {
-					s.task.Filing = "prompted" // else little of it is written before the end
+					s.task.Filing = child.Prompted // else little of it is written before the end
+				}
+				switch s.trouble.rule.With {
+				case filed: // nothing of it can be seen in a pack
+					s.task.Loose = opossum.KeepLoose
+				case packed: // of files that are there already, and go when they are packed
+					s.task.Appends, s.task.Filing, s.task.Loose, s.task.Repack = 40+r.IntN(40), child.Prompted, 1, child.AtLast
 				}
 				if err := s.format(); err != nil {
 					return s.tally, err
@@ -207,6 +216,8 @@ func (s *sweep) work(ctx context.Context, k int, w *workload.Witness) error {
 			s.tally.Meet("outcome unknown")
 		case !p.Opened:
 			s.tally.Meet("the store does not open")
+		case strings.HasPrefix(e, "opossum: pack:") || strings.HasPrefix(e, "opossum: unpack:"):
+			s.tally.Meet("packing or unpacking fails")
 		case strings.HasPrefix(e, "opossum: close:"):
 			s.tally.Meet("the store does not close cleanly")
 		default:
@@ -223,7 +234,8 @@ func writable(dir string) bool {
 }
 
 // restart is the process that starts again where nothing else did: the kernel's memory holds what never reached the disk. The kernel may tell it
-// of an error of the log that the process before did not live to see. Then the store does not open, which is right; the next time it must.
+// of an error that the process before did not live to see: of the log, and then the store does not open, or of the file system, and then it is poisoned by its first
+// checkpoint, and closes with that error. Either is right, once.
 func (s *sweep) restart(ctx context.Context, k int, w *workload.Witness) (*opossum.Position, error) {
 	s.tally.Meet("a restart on the same mount")
 	for attempt := uint64(0); ; attempt++ {
@@ -235,8 +247,11 @@ func (s *sweep) restart(ctx context.Context, k int, w *workload.Witness) (*oposs
 		if err != nil {
 			return nil, err
 		}
-		if attempt == 0 && strings.Contains(got.Violation, unix.EIO.Error()) && strings.Contains(got.Violation, "does not open") {
+		if attempt == 0 && toldLate(got.Violation) {
 			s.tally.Meet("a restart is told of an error from before")
+			if got.Appended != 0 {
+				w.Acked[task.Another] = got.Appended
+			}
 			continue
 		}
 		if got.Violation != "" {
@@ -250,8 +265,13 @@ func (s *sweep) restart(ctx context.Context, k int, w *workload.Witness) (*oposs
 	}
 }
 
+// toldLate reports whether a violation may be an error from before.
+func toldLate(violation string) bool {
+	return strings.Contains(violation, unix.EIO.Error()) && (strings.Contains(violation, "does not open") || strings.HasPrefix(violation, "opossum: close:"))
+}
+
 // judge recovers and checks the store.
 func (s *sweep) judge(ctx context.Context, task child.Task) (child.Result, error) {
-	task.Dir, task.Shape, task.Seed = s.task.Dir, s.task.Shape, s.r.Uint64()
+	task.Dir, task.Shape, task.Loose, task.Seed = s.task.Dir, s.task.Shape, invariant.DrawLoose(s.r), s.r.Uint64()
 	return child.Judge(ctx, s.env.Worker, task)
 }

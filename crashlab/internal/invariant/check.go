@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 
 	"opossum"
@@ -22,7 +23,7 @@ type Order struct {
 	Recovered *opossum.Position
 	Seed      uint64 // of the random queries and conditions
 	Beside    bool   // first look at it as a reader that does not own it
-	Deep      bool   // file everything, compare all event files, close, verify, and open once more
+	Deep      bool   // file everything, pack or unpack, compare all event files, close, verify, and open once more
 	Append    uint64 // the number of an append to be made at the end, 0: none
 }
 
@@ -37,6 +38,8 @@ type Verdict struct {
 	CutBytes     int64
 	EpochRaised  bool
 	Appended     opossum.Position // of Order.Append
+	Found        string           // which of its events were loose and which packed, before recovery: see layout.String
+	outcome      string
 }
 
 // Check opens a store after a crash, which recovers it, and returns an error that names the first thing that must not be. What must be:
@@ -47,13 +50,27 @@ type Verdict struct {
 //   - the index equals a scan;
 //   - conditions give the answers that the surviving events imply, and an append that survived can be repeated by its IDs;
 //   - a second recovery changes nothing;
-//   - event files equal the log where both exist;
+//   - event files equal the log where both exist; what is filed is in a file or in a pack, and reads the same whichever it is;
+//   - in idle time and after packing nothing is loose and packed at once; of what was being written nothing is left;
 //   - what recovery cut off is kept.
 //
 // The store is left closed.
-func Check(ctx context.Context, o Order) (v Verdict, err error) {
+func Check(ctx context.Context, o Order) (Verdict, error) {
+	v, err := check(ctx, o)
+	if err == nil {
+		err = nothingUnfinished(o.Dir, v.outcome != "clean")
+	}
+	return v, err
+}
+
+func check(ctx context.Context, o Order) (v Verdict, err error) {
 	r := rand.New(rand.NewPCG(o.Seed, 0))
 	lossy := o.Shape.Relaxed() && o.PowerCut
+	found, err := layoutOf(o.Dir)
+	if err != nil {
+		return v, err
+	}
+	v.Found = found.String()
 	var beside *reader
 	if o.Beside && !lossy {
 		if beside, err = look(ctx, o); err != nil {
@@ -126,11 +143,14 @@ func Check(ctx context.Context, o Order) (v Verdict, err error) {
 	if !o.Deep {
 		return v, nil
 	}
+	if err := checkPacking(ctx, o, e, all, r); err != nil {
+		return v, err
+	}
 	return v, checkClosed(ctx, o, e, all)
 }
 
 func (v *Verdict) note(r opossum.RecoveryReport) {
-	v.Recovery, v.Replayed, v.CutBytes, v.EpochRaised = r.String(), r.Replayed, r.CutBytes, r.EpochRaised
+	v.Recovery, v.outcome, v.Replayed, v.CutBytes, v.EpochRaised = r.String(), r.Outcome, r.Replayed, r.CutBytes, r.EpochRaised
 }
 
 // checkSecond: a recovery leaves nothing to be recovered.
@@ -165,8 +185,12 @@ func checkIndex(ctx context.Context, e *opossum.Engine, all []opossum.SequencedE
 		if err != nil {
 			return err
 		}
-		if want := scan(all, q, o); !slices.EqualFunc(want, got, func(a, b opossum.SequencedEvent) bool { return a.Position == b.Position }) {
+		want := scan(all, q, o)
+		if !slices.EqualFunc(want, got, func(a, b opossum.SequencedEvent) bool { return a.Position == b.Position }) {
 			return fmt.Errorf("query %v with %+v: the index says %v, a scan says %v", q.Items(), o, positions(got), positions(want))
+		}
+		if !reflect.DeepEqual(want, got) {
+			return fmt.Errorf("query %v with %+v: events differ from those of a scan", q.Items(), o)
 		}
 	}
 	return nil
@@ -262,6 +286,43 @@ func orPassed(err error) error {
 		return errors.New("it passed")
 	}
 	return err
+}
+
+// checkPacking: idle time leaves no shard loose that is packed, and packing none that can be packed, unpacking no pack; and every event reads as before.
+func checkPacking(ctx context.Context, o Order, e *opossum.Engine, all []opossum.SequencedEvent, r *rand.Rand) error {
+	keep := o.Shape.Options.LooseEvents == opossum.KeepLoose
+	if !keep {
+		if err := awaitIdle(ctx, o.Dir); err != nil {
+			return err
+		}
+	}
+	if r.IntN(2) == 0 {
+		do := e.Pack
+		if keep {
+			do = e.Unpack
+		}
+		if err := do(ctx, nil); err != nil {
+			return err
+		}
+		l, err := layoutOf(o.Dir)
+		if err != nil {
+			return err
+		}
+		if both := l.both(); len(both) > 0 || keep && len(l.packs) > 0 || !keep && len(l.shards) > 1 {
+			return fmt.Errorf("after packing, or unpacking (%t), these are loose: %v; and these packed: %v", keep, l.shards, l.packs)
+		}
+		if err := checkFiles(o.Dir, all, e.Materialized()); err != nil {
+			return err
+		}
+	}
+	got, err := readAll(ctx, e, opossum.AllEvents(), opossum.ReadOptions{})
+	if err != nil {
+		return err
+	}
+	if err := same(all, got); err != nil {
+		return fmt.Errorf("after packing: %w", err)
+	}
+	return checkIndex(ctx, e, all, r)
 }
 
 // checkClosed closes the store: it verifies, and opens again as one that was closed.

@@ -143,14 +143,15 @@ func (x *examiner) verify(ctx context.Context) error {
 	return nil
 }
 
-// names reports whether a finding leads to the damaged file. What is missing is named by positions, or by what refers to it; an old ledger
-// is named by the log that has gone on without it.
+// names reports whether a finding leads to the damaged file. What is missing is named by positions, or by what refers to it, a pack by the event
+// files that are not there either; an old ledger is named by the log that has gone on without it.
 func (x *examiner) names(f opossum.Finding) bool {
 	if f.File == filepath.Join(x.Dir, x.File) {
 		return true
 	}
 	room, _, _ := strings.Cut(x.File, string(filepath.Separator))
-	return strings.HasPrefix(f.File, filepath.Join(x.Dir, room)) || room == "ledger.json" && strings.HasPrefix(f.File, filepath.Join(x.Dir, "wal"))
+	return strings.HasPrefix(f.File, filepath.Join(x.Dir, room)) || room == "packs" && strings.HasPrefix(f.File, filepath.Join(x.Dir, "events")) ||
+		room == "ledger.json" && strings.HasPrefix(f.File, filepath.Join(x.Dir, "wal"))
 }
 
 // readOnly looks at the store as somebody who does not own it.
@@ -331,6 +332,9 @@ func (x *examiner) repair(ctx context.Context) error {
 	return x.lost(ctx, report)
 }
 
+// lostType marks the place of an event that a repair has given up.
+const lostType = "opossum.lost"
+
 // lost: everything is there but what the report says, and that is marked.
 func (x *examiner) lost(ctx context.Context, report opossum.RepairReport) error {
 	gone := map[opossum.Position]bool{}
@@ -355,7 +359,7 @@ func (x *examiner) lost(ctx context.Context, report opossum.RepairReport) error 
 			return fmt.Errorf("position %d is lost by repair, and it does not say so: %+v", want.Position, report.Lost)
 		case i < len(got) && !gone[want.Position] && !reflect.DeepEqual(want, got[i]):
 			return fmt.Errorf("position %d was altered by repair", want.Position)
-		case i < len(got) && gone[want.Position] && got[i].Event.Type != "opossum.lost":
+		case i < len(got) && gone[want.Position] && got[i].Event.Type != lostType:
 			return fmt.Errorf("position %d was lost, and is %.500q", want.Position, fmt.Sprint(got[i]))
 		}
 	}

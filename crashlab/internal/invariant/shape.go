@@ -47,6 +47,12 @@ var Shapes = []Shape{
 	},
 }
 
+// looses are values of LooseEvents, for shards of a few dozen events: all loose, all packed at once, and what is between.
+var looses = []int{0, 0, 1, 1, 40, 200, opossum.KeepLoose}
+
+// DrawLoose returns a random value of LooseEvents. It is no part of a shape: each owner of a store may have another one.
+func DrawLoose(r *rand.Rand) int { return looses[r.IntN(len(looses))] }
+
 // Draw returns a random shape.
 func Draw(r *rand.Rand) Shape { return draw(Shapes, r) }
 

@@ -12,6 +12,7 @@ import (
 
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 )
@@ -193,7 +194,7 @@ func aborted(ctx context.Context, env lab.Env, seed, index uint64) (t lab.Tally,
 
 // strain is what the owner does while there are errors.
 func strain(r *rand.Rand) child.Task {
-	t := child.Task{Do: child.Strain, First: 2 * workload.IDsPerWriter, Appends: 40, Shape: "small"}
+	t := child.Task{Do: child.Strain, First: 2 * workload.IDsPerWriter, Appends: 40, Shape: "small", Loose: invariant.DrawLoose(r), Repack: child.AtLast}
 	if r.IntN(3) == 0 {
 		t.First, t.Appends, t.Shape = workload.Large+3*workload.IDsPerWriter, 36, "default"
 	}
@@ -202,7 +203,7 @@ func strain(r *rand.Rand) child.Task {
 
 // afterwards judges what is left.
 func afterwards(r *rand.Rand, task child.Task, w *workload.Witness) child.Task {
-	return child.Task{Dir: task.Dir, Shape: task.Shape, Witness: w, Seed: r.Uint64(), Beside: r.IntN(2) == 0, Deep: true, Another: 1 << 30}
+	return child.Task{Dir: task.Dir, Shape: task.Shape, Loose: invariant.DrawLoose(r), Witness: w, Seed: r.Uint64(), Beside: r.IntN(2) == 0, Deep: true, Another: 1 << 30}
 }
 
 // again opens the store beside the error: it may fail.

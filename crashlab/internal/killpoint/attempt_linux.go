@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"opossum"
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 )
@@ -31,6 +33,7 @@ type attempt struct {
 	fixture     *fixture
 	home, store string
 	witness     *workload.Witness
+	kept        map[string]int // read models that could be read
 }
 
 // homeOf and storeOf say where the store of a case lives. The parent is the lab's, too: creating a store syncs it.
@@ -79,7 +82,7 @@ func (a *attempt) crash() (met bool, err error) {
 	if a.fs != nil {
 		do = "report"
 	}
-	p, err := child.Start(a.env.Points, a.task(a.store), order(map[string]any{
+	p, err := child.Start(a.env.Points, a.planned(a.task(a.store)), order(map[string]any{
 		"do": do, "when": a.point.when, "at": a.point.at, "kinds": []string{a.point.class.kind()}, "path": a.point.class.paths(a.store),
 	}))
 	if err != nil {
@@ -94,6 +97,8 @@ func (a *attempt) crash() (met bool, err error) {
 		done = line == "done"
 		met = strings.HasPrefix(line, "step ") || done && a.point == point{class: theEnd, when: "before"}
 	}
+	a.kept = maps.Clone(keptBefore)
+	maps.Copy(a.kept, p.Kept)
 	errs := p.Errs // of a disk that was in order
 	if met && a.fs != nil {
 		err = host.Cut(a.home)
@@ -128,6 +133,9 @@ func order(o map[string]any) child.Option {
 	return child.Env("OPOSSUM_STEP=" + string(b))
 }
 
+// after is the LooseEvents of who comes after the crash.
+func (a *attempt) after() int { return invariant.DrawLoose(lab.Rand(a.seed, a.index)) }
+
 // recover brings the store back and judges it.
 func (a *attempt) recover(ctx context.Context) error {
 	if a.fs != nil {
@@ -141,8 +149,11 @@ func (a *attempt) recover(ctx context.Context) error {
 	if a.repairs {
 		return a.repair(ctx)
 	}
+	if a.scenario == models {
+		return a.recoverModels(ctx)
+	}
 	judge := child.Task{
-		Dir: a.store, Shape: shape, Witness: a.witness, PowerCut: a.fs != nil, Seed: a.seed ^ a.index,
+		Dir: a.store, Shape: shape, Loose: a.after(), Witness: a.witness, PowerCut: a.fs != nil, Seed: a.seed ^ a.index,
 		Beside: a.index%2 == 0, Deep: a.index%5 == 0, Another: another,
 	}
 	if a.index%3 == 0 {
@@ -162,6 +173,7 @@ func (a *attempt) judge(ctx context.Context, t child.Task) error {
 		return err
 	}
 	a.Crash(r.Acked)
+	a.Meet("found " + r.Found)
 	if r.Violation != "" {
 		a.find(r.Violation)
 	}
@@ -170,7 +182,7 @@ func (a *attempt) judge(ctx context.Context, t child.Task) error {
 
 // recoverOnce opens the store in a process that is killed then, and returns the head that it found; nil if it does not open, which is a finding.
 func (a *attempt) recoverOnce() (*opossum.Position, error) {
-	p, err := child.Start(a.env.Worker, child.Task{Do: child.Open, Dir: a.store, Shape: shape})
+	p, err := child.Start(a.env.Worker, child.Task{Do: child.Open, Dir: a.store, Shape: shape, Loose: a.after()})
 	if err != nil {
 		return nil, err
 	}
@@ -189,11 +201,75 @@ func (a *attempt) recoverOnce() (*opossum.Position, error) {
 	return &p.Head, nil
 }
 
+// planned gives a task that keeps read models a plan of this run.
+func (a *attempt) planned(t child.Task) child.Task {
+	if t.Models != nil {
+		plan := *t.Models
+		plan.Seed += a.seed
+		t.Models = &plan
+	}
+	return t
+}
+
+// recoverModels has read models judged. Every other time their next owner is killed first: at a step of his recovery, or of what he does then.
+func (a *attempt) recoverModels(ctx context.Context) error {
+	task := a.planned(a.task(a.store))
+	if r := lab.Rand(a.seed, a.index); r.IntN(2) == 0 {
+		task.First, task.Appends = another+workload.IDsPerWriter, 5
+		p, err := child.Start(a.env.Points, task, order(map[string]any{
+			"do": "kill", "when": []string{"before", "after"}[r.IntN(2)], "at": r.IntN([]int{5, 40, 200}[r.IntN(3)]), "path": modelSteps(a.store),
+		}))
+		if err != nil {
+			return err
+		}
+		defer time.AfterFunc(patience, func() { _ = p.Quit() }).Stop()
+		met := false
+		for {
+			line, more := p.Next(nil)
+			if !more {
+				break
+			}
+			met = met || strings.HasPrefix(line, "step ")
+			if line == "done" {
+				_ = p.Signal()
+			}
+		}
+		if ended := p.Wait(); !child.Killed(ended) {
+			a.find(fmt.Sprintf("the second owner ended by himself: %v", ended))
+			return nil
+		}
+		if len(p.Errs) > 0 {
+			a.find("the second owner: " + p.Errs[0])
+		}
+		maps.Copy(a.kept, p.Kept)
+		a.Meet(fmt.Sprintf("killed again: %t", met))
+	}
+	v, err := child.JudgeModels(ctx, a.env.Worker, child.Task{
+		Dir: a.store, Shape: shape, Loose: a.after(), Models: task.Models, Kept: a.kept, Seed: a.seed ^ a.index, Another: another,
+	})
+	if err != nil {
+		return err
+	}
+	a.Crash(len(a.witness.Acked))
+	for _, found := range v.Found {
+		a.Meet(found)
+	}
+	if v.Violation != "" {
+		a.find(v.Violation)
+	}
+	return nil
+}
+
 // repair goes on with the repair that was crashed, and judges what comes of it. Before that it looks: a reader of a store whose repair is unfinished is
 // refused, or sees what is right.
 func (a *attempt) repair(ctx context.Context) error {
-	if err := a.fixture.known.look(ctx, a.store); err != nil {
-		a.find("read-only, before the second repair: " + err.Error())
+	look := child.Task{Dir: a.store, Shape: shape, Loose: a.after(), Witness: a.witness, Head: a.fixture.known.head, Gone: a.fixture.known.gone}
+	wrong, err := child.Mended(ctx, a.env.Worker, look)
+	if err != nil {
+		return err
+	}
+	if wrong != "" {
+		a.find("read-only, before the second repair: " + wrong)
 	}
 	task := a.task(a.store)
 	p, err := child.Run(ctx, a.env.Worker, task, nil)
@@ -211,13 +287,15 @@ func (a *attempt) repair(ctx context.Context) error {
 	}
 	if a.fixture.known.gone != 0 { // the witness knows more than the store can have
 		a.Crash(len(a.witness.Acked))
-		if err := a.fixture.known.check(ctx, a.store); err != nil {
-			a.find(err.Error())
+		look.Repaired = true
+		wrong, err := child.Mended(ctx, a.env.Worker, look)
+		if wrong != "" {
+			a.find(wrong)
 		}
-		return nil
+		return err
 	}
 	return a.judge(ctx, child.Task{
-		Dir: a.store, Shape: shape, Witness: a.witness, PowerCut: a.fs != nil, Seed: a.seed ^ a.index,
+		Dir: a.store, Shape: shape, Loose: a.after(), Witness: a.witness, PowerCut: a.fs != nil, Seed: a.seed ^ a.index,
 		Beside: a.index%2 == 0, Deep: a.index%3 == 0, Another: another,
 	})
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// class is a kind of step on a sort of file, "rename index/N-N.idx": the kind, and the path in the store with N for any number and X for random
-// digits. The store itself is ".", its parent "..".
+// class is a kind of step on a sort of file, "rename index/N-N.idx": the kind, and the path in the store with N for any number, X for random
+// digits, M for the name of a read model and S for that of a state. The store itself is ".", its parent "..".
 type class string
 
 // theEnd is the class of no step: a run that is to crash there comes to its end, and crashes then.
@@ -16,13 +16,20 @@ const theEnd class = "reach end"
 var (
 	randomName = regexp.MustCompile(`\.tmp-[0-9a-f-]+`)
 	number     = regexp.MustCompile(`[0-9]+`)
+	readModel  = regexp.MustCompile(`^(projections/(?:\.[a-z]+/)?)[a-z]+(/|-|$)`)
+	stateFile  = regexp.MustCompile(`^((?:[^/]*/)*)[^/]*[^/0-9][^/]*\.json$`)
 )
 
-// classOf returns the class of a step. The path of an event file may be its bare name.
+// classOf returns the class of a step. The path of an event file, or of a state, may be its bare name.
 func classOf(store, kind, path string) class {
 	switch rel, in := strings.CutPrefix(path, store+"/"); {
 	case in:
-		path = rel
+		path = readModel.ReplaceAllString(rel, "${1}M$2")
+		if path != rel {
+			path = stateFile.ReplaceAllString(path, "${1}S.json")
+		}
+	case !strings.Contains(path, "/"): // bare
+		path = stateFile.ReplaceAllString(path, "S.json")
 	case path == store:
 		path = "."
 	case strings.HasPrefix(store, path+"/"):
@@ -47,8 +54,13 @@ func (c class) paths(store string) string {
 	case "..":
 		return "^" + regexp.QuoteMeta(store[:strings.LastIndex(store, "/")]) + "$"
 	}
-	path = strings.NewReplacer("N", "[0-9]+", "X", "[0-9a-f-]+").Replace(regexp.QuoteMeta(path))
+	path = strings.NewReplacer("N", "[0-9]+", "X", "[0-9a-f-]+", "M", "[a-z]+", "S", "[^/]*[^/0-9][^/]*").Replace(regexp.QuoteMeta(path))
 	return fmt.Sprintf("^(%s/)?%s$", regexp.QuoteMeta(store), path)
+}
+
+// modelSteps returns a regular expression for the paths of all that is done to read models.
+func modelSteps(store string) string {
+	return fmt.Sprintf(`^(%s/projections($|/)|[^/]*[^/0-9][^/]*\.json$|\.tmp-[^/]*$)`, regexp.QuoteMeta(store))
 }
 
 // point is where a case crashes: at the step number at of a class.

@@ -11,19 +11,24 @@ const store = "/mem/a.b/store"
 
 func TestClasses(t *testing.T) {
 	for path, want := range map[string]string{
-		store:                                   ".",
-		"/mem/a.b":                              "..",
-		store + "/ledger.json.tmp":              "ledger.json.tmp",
-		store + "/wal/00000012.tmp/00000000001": "wal/N.tmp/N",
-		store + "/index/.tmp-00ab34ef":          "index/.tmp-X",
-		"00000000000000000042.json":             "N.json", // bare
+		store:                                                      ".",
+		"/mem/a.b":                                                 "..",
+		store + "/ledger.json.tmp":                                 "ledger.json.tmp",
+		store + "/wal/00000012.tmp/00000000001":                    "wal/N.tmp/N",
+		store + "/index/.tmp-00ab34ef":                             "index/.tmp-X",
+		"00000000000000000042.json":                                "N.json", // bare
+		"%63on.json":                                               "S.json", // bare
+		store + "/projections/lists/index.jsonl":                   "projections/M/index.jsonl",
+		store + "/projections/.build/lists/index.jsonl":            "projections/.build/M/index.jsonl",
+		store + "/projections/.next/lists-12/life-7.json":          "projections/.next/M-N/S.json",
+		store + "/projections/.next":                               "projections/.next",
 		store + "/quarantine/repair-20260102T030405Z/wal/00000001": "quarantine/repair-NTNZ/wal/N",
 	} {
 		c := classOf(store, "sync", path)
 		require.Equal(t, class("sync "+want), c)
 		require.Equal(t, "sync", c.kind())
 		require.Regexp(t, c.paths(store), path)
-		for _, other := range []string{path + "x", "x" + path, "/mem/aXb/store/" + path} {
+		for _, other := range []string{path + "x", "x/" + path, "/mem/aXb/store/" + path} {
 			require.NotRegexp(t, regexp.MustCompile(c.paths(store)), other)
 		}
 	}

@@ -2,18 +2,15 @@ package killpoint
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 
 	"opossum"
 	"opossum/crashlab/internal/child"
-	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 	"opossum/recovery"
@@ -70,11 +67,11 @@ func tear(log string) error {
 }
 
 // damaged makes a store in which something is wrong with every sort of file, and every event is intact somewhere. Of some hundred events the first are
-// filed, and all are in the log.
+// filed, most of them in packs, and all are in the log.
 func damaged(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error) {
 	for _, t := range []child.Task{
-		{First: filed, Appends: 60, Filing: "waited"},
-		{First: unfiled, Appends: 40, Filing: "paused"},
+		{First: filed, Appends: 60, Filing: child.Resumed},
+		{First: unfiled, Appends: 40, Filing: child.Paused, Loose: opossum.KeepLoose},
 	} {
 		t.Do, t.Dir, t.Shape, t.Writers, t.Close = child.Append, store, shape, 1, true
 		if err := complete(ctx, env.Worker, t, w); err != nil {
@@ -85,18 +82,27 @@ func damaged(ctx context.Context, env lab.Env, store string, w *workload.Witness
 	if err != nil {
 		return nil, err
 	}
+	packs, err := glob(store, "packs/*.pack")
+	if err != nil {
+		return nil, err
+	}
 	segments, err := glob(store, "index/*.idx")
 	if err != nil {
 		return nil, err
 	}
-	k := &known{all: history(w), head: opossum.Position(len(history(w)))}
+	all, err := w.All()
+	if err != nil {
+		return nil, err
+	}
+	k := &known{head: opossum.Position(len(all))}
 	return k, errors.Join(
 		os.Remove(events[3]),
 		flip(events[6], 20),
 		os.Rename(events[9], filepath.Join(store, "events", "moved.json")),
+		flip(packs[1], 100),
 		flip(segments[0], 100),
 		flip(filepath.Join(store, "ledger.json"), 50),
-		flipRecord(store, k.all[20]),
+		flipRecord(store, all[20]),
 		leave(store),
 	)
 }
@@ -107,88 +113,16 @@ func damagedBeyondRepair(ctx context.Context, env lab.Env, store string, w *work
 	if err != nil {
 		return nil, err
 	}
+	all, err := w.All()
+	if err != nil {
+		return nil, err
+	}
 	k.head, k.gone = k.head-1, k.head-10
-	return k, errors.Join(flipRecord(store, k.all[k.gone-1]), flipRecord(store, k.all[k.head]))
+	return k, errors.Join(flipRecord(store, all[k.gone-1]), flipRecord(store, all[k.head]))
 }
 
-// known is what a store must have that is repaired.
-type known struct {
-	all  []opossum.SequencedEvent // before it was damaged
-	head opossum.Position         // those behind it are intact nowhere
-	gone opossum.Position         // this one, too, if not 0
-}
-
-// check: nothing is lost that was not, and what was is marked as such.
-func (k *known) check(ctx context.Context, store string) error {
-	report, err := opossum.Verify(ctx, store, nil)
-	if err != nil {
-		return fmt.Errorf("verify, after the repair: %w", err)
-	}
-	if !report.Sound() {
-		return fmt.Errorf("verify, after the repair: %+v", report.Findings)
-	}
-	s, err := invariant.ShapeOf(shape)
-	if err != nil {
-		return err
-	}
-	if err := k.read(ctx, store, s.Options); err != nil {
-		return fmt.Errorf("after the repair: %w", err)
-	}
-	return nil
-}
-
-// look reads the store without changing it. What is damaged is refused, and nothing that is read is wrong.
-func (k *known) look(ctx context.Context, store string) error {
-	err := k.read(ctx, store, opossum.Options{ReadOnly: true})
-	if errors.Is(err, opossum.ErrCorrupt) || errors.Is(err, opossum.ErrNotStore) {
-		return nil
-	}
-	return err
-}
-
-func (k *known) read(ctx context.Context, store string, o opossum.Options) (err error) {
-	e, err := opossum.Open(store, &o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.Close()) }()
-	view, err := e.Read(ctx, opossum.AllEvents(), opossum.ReadOptions{})
-	if err != nil {
-		return err
-	}
-	p := opossum.Position(0)
-	for ev, err := range view.All() {
-		if err != nil {
-			return err
-		}
-		p++
-		switch {
-		case ev.Position != p || p > k.head:
-			return fmt.Errorf("there is position %d after %d, and %d is the last", ev.Position, p-1, k.head)
-		case p == k.gone && ev.Event.Type != recovery.LostType:
-			return fmt.Errorf("position %d was intact nowhere, and is %.500v", p, ev.Event)
-		case p != k.gone && !reflect.DeepEqual(ev, k.all[p-1]):
-			return fmt.Errorf("position %d was intact, and is %.500v", p, ev.Event)
-		}
-	}
-	if p != k.head || e.Head() != p {
-		return fmt.Errorf("%d of %d events are read, and the head is %d", p, k.head, e.Head())
-	}
-	return nil
-}
-
-// history recomputes all events of a store whose witness saw every append.
-func history(w *workload.Witness) []opossum.SequencedEvent {
-	var all []opossum.SequencedEvent
-	for id, last := range w.Acked {
-		events := workload.Events(id)
-		for i, e := range events {
-			all = append(all, opossum.SequencedEvent{Position: last - opossum.Position(len(events)-1-i), Event: e})
-		}
-	}
-	slices.SortFunc(all, func(a, b opossum.SequencedEvent) int { return cmp.Compare(a.Position, b.Position) })
-	return all
-}
+// known is what a store must have that is repaired: see invariant.Mending.
+type known struct{ head, gone opossum.Position }
 
 // glob finds files, in the order of their names; none is an error.
 func glob(store, pattern string) ([]string, error) {

@@ -25,17 +25,17 @@ func TestEveryStepHasAClass(t *testing.T) {
 	require.NoError(t, variant.Build(ctx, root, variant.Worker, env.Points, t.TempDir(), []string{"crashlab"}, nil))
 
 	met := map[class]bool{theEnd: true}
-	for _, s := range scenarios {
+	for _, s := range append(slices.Clone(scenarios), models) {
 		home := t.TempDir()
 		f, err := bench{scenario: s}.makeFixture(ctx, env, t.TempDir())
 		require.NoError(t, err, s.name)
 		require.NoError(t, f.copyTo(home))
 		for _, c := range classesOf(t, env, s.task(storeOf(home))) {
 			met[c] = true
-			require.Contains(t, s.classes, c, s.name)
+			require.Contains(t, slices.Concat(s.classes, s.elsewhere), c, s.name)
 		}
 	}
-	for _, c := range slices.Concat(serving, recovering, repairing) {
+	for _, c := range slices.Concat(serving, recovering, packing, unpacking, repairing, keeping) {
 		require.True(t, met[c], "no scenario has a step %q", c)
 	}
 }

@@ -12,7 +12,9 @@ import (
 // Techniques returns every scenario, killed at its steps, and with the power cut at its steps. A run for CI meets every class: kills before and after
 // its first step, power cuts before it, because a disk after a step is mostly that before the next.
 func Techniques() []lab.Technique {
-	var all []lab.Technique
+	all := []lab.Technique{{
+		Name: "models/kills", About: "SIGKILL before and after every step of " + models.about, Quick: 2 * uint64(len(models.classes)), Case: bench{scenario: models}.run,
+	}}
 	for _, s := range scenarios {
 		b := bench{scenario: s}
 		all = append(all, lab.Technique{

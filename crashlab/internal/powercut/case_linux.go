@@ -37,6 +37,13 @@ func Techniques() []lab.Technique {
 				shapes := strategies()
 				return run(ctx, fs, env, drawWindows(lab.Rand(seed, index), shapes[index%uint64(len(shapes))].Name))
 			},
+		}, lab.Technique{
+			Name:  "models/" + fs.Name,
+			About: "cuts the power of " + fs.Name + " while read models are followed, rebuilt, opened and recovered, many times in their life",
+			Quick: 12, Share: 3,
+			Case: func(ctx context.Context, env lab.Env, seed, index uint64) (lab.Tally, error) {
+				return run(ctx, fs, env, drawModels(lab.Rand(seed, index)))
+			},
 		})
 	}
 	return out
@@ -53,6 +60,7 @@ type store struct {
 	epoch   uint64
 	told    invariant.History // by the process of this cycle that appended
 	cuts    int               // torn tails in quarantine
+	judged  int               // how often the read models were
 	// writeBack says what is written back in this cycle without being asked for, nil: nothing is.
 	writeBack *rand.Rand
 	tally     lab.Tally
@@ -93,6 +101,11 @@ func (s *store) live(ctx context.Context, c cycle) (wrong string, err error) {
 	if c.writeBack {
 		s.writeBack = rand.New(rand.NewPCG(c.seed, 1))
 	}
+	if c.append.Models != nil && c.settled { // the disk has taken all of it meanwhile: what is lost now is old, not missing
+		if err := everything(s.disk.Dir); err != nil {
+			return "", err
+		}
+	}
 	c.append.Dir, c.append.Shape = s.dir, s.shape.Name
 	if _, wrong, err = s.cut(c.append, c.cut); wrong != "" || err != nil {
 		return wrong, err
@@ -100,13 +113,13 @@ func (s *store) live(ctx context.Context, c cycle) (wrong string, err error) {
 	if err := s.look(before); err != nil {
 		return "", err
 	}
-	open := child.Task{Do: child.Open, Dir: s.dir, Shape: s.shape.Name}
+	open := child.Task{Do: child.Open, Dir: s.dir, Shape: s.shape.Name, Loose: c.loose, Models: c.append.Models}
 	for _, m := range c.recovery {
 		if _, wrong, err = s.cut(open, m); wrong != "" || err != nil {
 			return wrong, err
 		}
 	}
-	judge := child.Task{Seed: c.seed, Beside: c.beside, Deep: c.deep, Another: c.another}
+	judge := child.Task{Loose: c.loose, Seed: c.seed, Beside: c.beside, Deep: c.deep, Another: c.another}
 	if c.settle != unsettled {
 		end := s.cut
 		if c.settle == killed {
@@ -118,7 +131,10 @@ func (s *store) live(ctx context.Context, c cycle) (wrong string, err error) {
 		}
 		judge.Recovered = &f.head
 	}
-	if wrong, err := s.judge(ctx, judge); wrong != "" || err != nil || !c.after {
+	if wrong, err := s.judge(ctx, judge); wrong != "" || err != nil {
+		return wrong, err
+	}
+	if wrong, err := s.judgeModels(ctx, c); wrong != "" || err != nil || !c.after {
 		return wrong, err
 	}
 	s.say("cut when it was closed")
@@ -130,7 +146,35 @@ func (s *store) live(ctx context.Context, c cycle) (wrong string, err error) {
 		return "", err
 	}
 	end := s.kept
-	return s.judge(ctx, child.Task{Seed: c.seed, Recovered: &end})
+	if wrong, err := s.judge(ctx, child.Task{Loose: c.loose, Seed: c.seed, Recovered: &end}); wrong != "" || err != nil {
+		return wrong, err
+	}
+	return s.judgeModels(ctx, c)
+}
+
+// judgeModels has the read models judged, if there are any.
+func (s *store) judgeModels(ctx context.Context, c cycle) (string, error) {
+	if c.append.Models == nil {
+		return "", nil
+	}
+	t := child.Task{Dir: s.dir, Shape: s.shape.Name, Loose: c.loose, Models: c.append.Models, Seed: c.seed}
+	if c.another != 0 {
+		t.Another = c.another + workload.IDsPerWriter + uint64(s.judged)
+	}
+	s.judged++
+	v, err := child.JudgeModels(ctx, s.env.Worker, t)
+	s.say("read models judged (version %d, %+v): %v", t.Models.Version, *t.Models, v.Found)
+	for _, found := range v.Found {
+		s.tally.Meet(found)
+	}
+	if err != nil || v.Violation != "" {
+		return v.Violation, err
+	}
+	if v.Appended != 0 {
+		s.witness.Acked[t.Another] = v.Appended
+	}
+	s.kept = max(v.Head, v.Appended) // it was closed
+	return "", nil
 }
 
 // cut runs a child until the power is cut, and gives the power back.
@@ -222,6 +266,7 @@ func lapse(relaxed bool, lost int, kept, head opossum.Position, before, after ui
 
 // meet counts what the recoveries since the last check met.
 func (s *store) meet(t child.Task, v invariant.Verdict, lost int, epoch uint64, cuts int) {
+	s.tally.Meet("found " + v.Found)
 	for what, met := range map[string]bool{
 		"torn tail cut":                     cuts > s.cuts,
 		"replayed":                          v.Replayed > 0,

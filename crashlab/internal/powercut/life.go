@@ -6,6 +6,7 @@ import (
 
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/invariant"
+	"opossum/crashlab/internal/readmodel"
 	"opossum/internal/workload"
 )
 
@@ -22,6 +23,7 @@ type cycle struct {
 	recovery []moment // each cuts the power again
 	// settle: a child recovers the store and is killed, or loses its power, before the check, which must find nothing to do.
 	settle settling
+	loose  int // LooseEvents of the recoveries and of the check
 	beside bool
 	deep   bool
 	// another is the number of an append that the check makes, 0: none.
@@ -29,6 +31,7 @@ type cycle struct {
 	after   bool // the power is cut once more when the check has closed the store
 	// writeBack: the disk has taken some pages that nobody synced.
 	writeBack bool
+	settled   bool // what was written in the cycles before has reached the disk
 	seed      uint64
 }
 
@@ -55,6 +58,8 @@ const (
 const (
 	maxWriters    = 8
 	cyclesPerLife = 10
+	modelCycles   = 5
+	modelAppends  = 300 // in a cycle
 	largePerLife  = 120 // appends
 	largePerCycle = 60  // which fill two generations of the log, about
 )
@@ -71,8 +76,13 @@ func draw(r *rand.Rand) life {
 		number++
 		c := cycle{seed: r.Uint64(), append: child.Task{
 			Do: child.Append, First: number * numbersPerCycle, Writers: 1 + r.IntN(maxWriters), Appends: 2000,
-			Filing: pick(r, "", "", "prompted", "prompted", "paused", "waited"), Assure: pick(r, 0, 0, 25),
+			Filing: pick(r, child.AsItComes, child.AsItComes, child.Prompted, child.Prompted, child.Paused, child.Waited, child.Resumed), Assure: pick(r, 0, 0, 25),
+			Loose: invariant.DrawLoose(r),
 		}}
+		c.loose = invariant.DrawLoose(r)
+		if c.append.Filing != child.Paused {
+			c.append.Repack = pick(r, child.Never, child.Beside, child.AtLast)
+		}
 		c.drawCut(r, &large)
 		c.drawRecovery(r)
 		c.beside, c.deep, c.after, c.writeBack = r.IntN(3) == 0, r.IntN(4) == 0, r.IntN(4) == 0, r.IntN(2) == 0
@@ -80,6 +90,31 @@ func draw(r *rand.Rand) life {
 			c.another = number*numbersPerCycle + maxWriters*workload.IDsPerWriter
 		}
 		l.cycles = append(l.cycles, c)
+	}
+	return l
+}
+
+// drawModels draws a life in which read models are kept, by one plan after the other. The power goes while they are followed, rebuilt, recovered.
+func drawModels(r *rand.Rand) life {
+	l, version := draw(r), 1
+	l.cycles = l.cycles[:min(len(l.cycles), modelCycles)]
+	for i := range l.cycles {
+		c := &l.cycles[i]
+		plan := readmodel.DrawPlan(r, version)
+		version = plan.Version
+		c.append.Models = &plan
+		c.append.First &^= workload.Large // each is read by every rebuild
+		c.append.Pace = pick(r, 0, 0, 200*time.Microsecond, 2*time.Millisecond)
+		c.append.Writers = 1 + c.append.Writers%3
+		c.append.Appends = min(c.append.Appends, modelAppends/c.append.Writers)
+		if r.IntN(3) == 0 {
+			c.cut = moment{report: "kept", n: 1 + r.IntN(4), after: within(r, 20*time.Millisecond)}
+		}
+		for n := range c.recovery {
+			c.recovery[n] = moment{report: "open", n: 1, after: within(r, 15*time.Millisecond)}
+		}
+		c.settled = r.IntN(3) > 0
+		c.deep = c.deep && i == len(l.cycles)-1
 	}
 	return l
 }
@@ -103,9 +138,14 @@ func (c *cycle) drawCut(r *rand.Rand, large *int) {
 		c.cut.n = acks
 		if r.IntN(2) == 0 {
 			c.cut = moment{report: "ack", n: largePerCycle, trim: true, after: within(r, 4*time.Millisecond)}
-			c.append.Writers, c.append.Filing = 1+r.IntN(3), "prompted"
+			c.append.Writers, c.append.Filing = 1+r.IntN(3), child.Prompted
 			return
 		}
+	}
+	if c.append.Repack == child.AtLast { // and the power goes meanwhile
+		c.append.Appends, c.append.Filing = 1+acks/c.append.Writers, pick(r, child.Waited, child.Resumed)
+		c.cut = moment{report: "filed", n: 1, after: within(r, 12*time.Millisecond)}
+		return
 	}
 	switch r.IntN(10) {
 	case 0:

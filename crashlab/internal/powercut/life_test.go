@@ -37,6 +37,27 @@ func TestLivesMeetEverything(t *testing.T) {
 	}
 }
 
+func TestLivesOfReadModelsMeetEverything(t *testing.T) {
+	met := map[string]bool{}
+	for index := range uint64(60) {
+		version := 1
+		for _, c := range drawModels(lab.Rand(1, index)).cycles {
+			p := c.append.Models
+			met["cut after "+c.cut.report] = true
+			met["another version"] = met["another version"] || p.Version > version
+			require.GreaterOrEqual(t, p.Version, version, "they go on where the cycle before ended")
+			version = p.Version
+			met["fails"], met["pieces"], met["settled"] = met["fails"] || p.Fails, met["pieces"] || p.Pieces, met["settled"] || c.settled
+			met["recovery cut"] = met["recovery cut"] || len(c.recovery) > 0 && c.recovery[0].report == "open"
+			require.LessOrEqual(t, c.append.Writers*c.append.Appends, modelAppends)
+			require.Less(t, c.append.First, uint64(workload.Large))
+		}
+	}
+	for _, what := range []string{"cut after kept", "cut after ack", "cut after closing", "cut after done", "another version", "fails", "pieces", "settled", "recovery cut"} {
+		require.True(t, met[what], what)
+	}
+}
+
 func TestANumberIsUsedOnce(t *testing.T) {
 	for index := range uint64(60) {
 		used := map[uint64]bool{}

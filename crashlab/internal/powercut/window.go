@@ -38,7 +38,7 @@ func drawWindows(r *rand.Rand, shape string) life {
 	l := life{shape: shape}
 	for i := range cyclesPerWindow {
 		c := cycle{seed: r.Uint64(), append: child.Task{
-			Do: child.Append, First: uint64(1+i) * numbersPerCycle, Writers: pick(r, 1, 1, 2, 3, maxWriters), Appends: 2000, Filing: pick(r, "", "", "paused"),
+			Do: child.Append, First: uint64(1+i) * numbersPerCycle, Writers: pick(r, 1, 1, 2, 3, maxWriters), Appends: 2000, Filing: pick(r, child.AsItComes, child.AsItComes, child.Paused),
 			Pace: pick(r, 0, 0, 200*time.Microsecond, time.Millisecond, 4*time.Millisecond, 40*time.Millisecond), Assure: pick(r, 0, 0, 0, 40, 6),
 		}}
 		most := pick(r, 10, 100, mostToShow)

@@ -9,13 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeBack has the disk take, just before the power goes, pages of the log that its owner has not synced: some, in any order. The kernel does so by itself
+// writeBack has the disk take, just before the power goes, pages of the log that its owner has not synced: some, in any order; and some files of read models, whose owner syncs none. The kernel does so by itself
 // when it pleases, and the syncs of other programs bring it about; the lives of the lab's stores are too short to wait for that. It returns no
 // error: the owner goes on beside it, so that files come and go.
 func writeBack(r *rand.Rand, mount, store string) {
 	if r.IntN(8) == 0 {
 		_ = everything(mount)
 		return
+	}
+	models, _ := filepath.Glob(filepath.Join(store, "projections", "*", "*"))
+	builds, _ := filepath.Glob(filepath.Join(store, "projections", ".build", "*", "*"))
+	if models = append(models, builds...); len(models) > 0 {
+		for range r.IntN(8) {
+			_ = opened(models[r.IntN(len(models))], func(f *os.File) error { return f.Sync() })
+		}
 	}
 	logs, _ := filepath.Glob(filepath.Join(store, "wal", "*", logFile))
 	if len(logs) == 0 {

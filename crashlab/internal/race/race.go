@@ -30,7 +30,10 @@ func contest(ctx context.Context, env lab.Env, seed, index uint64) (t lab.Tally,
 	task := child.Task{
 		Do: child.Append, Dir: filepath.Join(env.Scratch, "store"), Shape: invariant.Draw(r).Name,
 		First: workload.Contested, Writers: 2 + r.IntN(15), Appends: workload.IDsPerWriter,
-		Filing: []string{"", "prompted", "paused"}[r.IntN(3)],
+		Filing: []string{child.AsItComes, child.Prompted, child.Paused}[r.IntN(3)], Loose: invariant.DrawLoose(r),
+	}
+	if task.Filing != child.Paused && r.IntN(2) == 0 {
+		task.Repack = child.Beside
 	}
 	w := workload.NewWitness()
 	p, err := child.Start(env.Worker, task)
@@ -50,7 +53,7 @@ func contest(ctx context.Context, env lab.Env, seed, index uint64) (t lab.Tally,
 	if len(w.Beaten) > 0 {
 		t.Meet("refused")
 	}
-	v, err := child.Judge(ctx, env.Worker, child.Task{Dir: task.Dir, Shape: task.Shape, Witness: w, Seed: r.Uint64(), Another: workload.IDsPerWriter})
+	v, err := child.Judge(ctx, env.Worker, child.Task{Dir: task.Dir, Shape: task.Shape, Loose: invariant.DrawLoose(r), Witness: w, Seed: r.Uint64(), Another: workload.IDsPerWriter})
 	if err != nil {
 		return t, err
 	}

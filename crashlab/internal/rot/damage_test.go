@@ -30,7 +30,8 @@ func TestDamagesFitFilesOfAnySizeAndChangeMost(t *testing.T) {
 func TestFilesAreToldApart(t *testing.T) {
 	for path, want := range map[string]string{
 		"ledger.json": "ledger", "LOCK": "lock", "wal/ACKED": "acked", "wal/00000001/00000000000000000001": "log",
-		"events/0000/1.json": "events", "index/1-9.idx": "index", "quarantine/x": "quarantine", "events.tmp": "", "wal/00000002.tmp/1": "",
+		"events/0000/1.json": "events", "index/1-9.idx": "index", "packs/1-9.pack": "packs", "quarantine/x": "quarantine", "events.tmp": "", "wal/00000002.tmp/1": "",
+		"projections/lists/%4b.json": states, "projections/lists/index.jsonl": indexLogs, "projections/.lock": "",
 	} {
 		require.Equal(t, want, kindOf(path), path)
 	}

@@ -11,8 +11,10 @@ import (
 	"slices"
 	"sync"
 
+	"opossum"
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/readmodel"
 	"opossum/internal/workload"
 )
 
@@ -41,28 +43,62 @@ type plan struct {
 }
 
 // plans: of the log of some stores nothing is needed any more, of others it is the only copy, in several generations; some were closed, some killed;
-// some have many index segments, some have been recovered before. In all of them everything that was appended was acknowledged.
+// some have many index segments, some have packs, some have been recovered before. In all of them everything that was appended was acknowledged.
 func plans() []plan {
 	writers := func(n int) uint64 { return uint64(n) * workload.IDsPerWriter }
 	return []plan{
 		{"filed and closed", "default", 1, []period{
-			{Task: child.Task{First: workload.Large + writers(1), Writers: 1, Appends: 36, Filing: "waited", Close: true}},
-			{Task: child.Task{First: writers(2), Writers: 2, Appends: 40, Filing: "waited", Close: true}},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: workload.Large + writers(1), Writers: 1, Appends: 36, Filing: child.Waited, Close: true}},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: writers(2), Writers: 2, Appends: 40, Filing: child.Waited, Close: true}},
 		}},
 		{"a backlog of generations", "default", 2, []period{
-			{Task: child.Task{First: writers(4), Writers: 1, Appends: 20, Filing: "waited", Close: true}},
-			{Task: child.Task{First: workload.Large + writers(5), Writers: 2, Appends: 17, Filing: "paused"}, kill: true},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: writers(4), Writers: 1, Appends: 20, Filing: child.Waited, Close: true}},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: workload.Large + writers(5), Writers: 2, Appends: 17, Filing: child.Paused}, kill: true},
 		}},
 		{"many segments, killed", "small", 3, []period{
-			{Task: child.Task{First: writers(7), Writers: 1, Appends: 60, Filing: "prompted", Close: true}},
-			{Task: child.Task{First: writers(8), Writers: 2, Appends: 40, Filing: "prompted"}, kill: true},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: writers(7), Writers: 1, Appends: 60, Filing: child.Prompted, Close: true}},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: writers(8), Writers: 2, Appends: 40, Filing: child.Prompted}, kill: true},
 		}},
 		{"recovered and closed", "small", 3, []period{
-			{Task: child.Task{First: writers(10), Writers: 1, Appends: 80}, kill: true, after: tear},
-			{Task: child.Task{First: writers(11), Writers: 1, Appends: 60, Filing: "paused", Close: true}},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: writers(10), Writers: 1, Appends: 80}, kill: true, after: tear},
+			{Task: child.Task{Loose: 40, First: writers(11), Writers: 1, Appends: 60, Filing: child.Paused, Close: true}},
+		}},
+		{"packed, and a loose backlog", "default", 2, []period{
+			{Task: child.Task{Loose: 1, First: writers(13), Writers: 2, Appends: 40, Filing: child.Resumed, Repack: child.AtLast}, kill: true},
+			{Task: child.Task{Loose: opossum.KeepLoose, First: writers(15), Writers: 1, Appends: 40, Filing: child.Waited}, kill: true},
+		}},
+		{"packed and loose at once", "small", 2, []period{
+			{Task: child.Task{Loose: opossum.KeepLoose, First: writers(17), Writers: 1, Appends: 50, Filing: child.Waited, Close: true}, after: setAside},
+			{Task: child.Task{Loose: 1, First: writers(18), Writers: 1, Appends: 3, Filing: child.Waited, Repack: child.AtLast, Close: true}, after: putBack},
 		}},
 	}
 }
+
+// modelPlans: of one store the read models were closed, and a rebuild of them was cut short; the owner of the other was killed.
+func modelPlans() []plan {
+	writers := func(n int) uint64 { return uint64(n) * workload.IDsPerWriter }
+	return []plan{
+		{"read models, closed", "default", 1, []period{
+			{Task: child.Task{First: writers(21), Writers: 1, Appends: 90, Models: &readmodel.Plan{Version: 1, Budget: 1, Pieces: true, Seed: 1}, Close: true}},
+			{Task: child.Task{First: writers(22), Writers: 1, Appends: 30, Models: &readmodel.Plan{Version: 1, Seed: 2}, Close: true}},
+		}},
+		{"read models, killed", "small", 1, []period{
+			{Task: child.Task{First: writers(23), Writers: 1, Appends: 60, Models: &readmodel.Plan{Version: 1, Pieces: true, Seed: 3}, Close: true}},
+			{Task: child.Task{First: writers(24), Writers: 2, Appends: 45, Models: &readmodel.Plan{Version: 1, Seed: 4}}, kill: true},
+		}},
+	}
+}
+
+// afterwards is the number of the first append to a store with read models that was copied.
+const afterwards = 30 * workload.IDsPerWriter
+
+// aside is where the event files of a store are until their shards are packed.
+func aside(dir string) string { return dir + "-aside" }
+
+// setAside and putBack bring it about that the event files of packed shards are still there, as when an owner is killed who has just packed them.
+func setAside(dir string) error { return copyTree(filepath.Join(dir, "events"), aside(dir)) }
+
+func putBack(dir string) error { return copyTree(aside(dir), filepath.Join(dir, "events")) }
 
 // tear leaves something at the end of the log that recovery has to cut off, as a torn write would.
 func tear(dir string) error {
@@ -81,20 +117,23 @@ func tear(dir string) error {
 // made are the fixtures of this run, by worker and plan: one made by a sabotaged engine is another.
 var made = struct {
 	sync.Mutex
-	of map[string]func() ([]fixture, error)
-}{of: map[string]func() ([]fixture, error){}}
+	of map[maker]func() ([]fixture, error)
+}{of: map[maker]func() ([]fixture, error){}}
 
-// fixtures makes the fixtures when they are first asked for. Each is in the list as often as it is to be taken.
-func fixtures(ctx context.Context, worker string) ([]fixture, error) {
+type maker struct{ worker, plans string }
+
+// fixtures makes the fixtures of plans of a name when they are first asked for. Each is in the list as often as it is to be taken.
+func fixtures(ctx context.Context, worker, name string, plans []plan) ([]fixture, error) {
 	made.Lock()
-	get := made.of[worker]
+	by := maker{worker, name}
+	get := made.of[by]
 	if get == nil {
 		get = sync.OnceValues(func() (all []fixture, err error) {
 			dir, err := os.MkdirTemp(host.Memory, "rot-")
 			if err != nil {
 				return nil, err
 			}
-			for i, p := range plans() {
+			for i, p := range plans {
 				f, err := p.make(ctx, worker, filepath.Join(dir, fmt.Sprint(i)))
 				if err != nil {
 					return nil, fmt.Errorf("fixture %q: %w", p.name, err)
@@ -105,7 +144,7 @@ func fixtures(ctx context.Context, worker string) ([]fixture, error) {
 			}
 			return all, nil
 		})
-		made.of[worker] = get
+		made.of[by] = get
 	}
 	made.Unlock()
 	return get()

@@ -6,7 +6,13 @@ import (
 )
 
 // kinds are the kinds of files in a store.
-var kinds = []string{"log", "acked", "ledger", "events", "index", "quarantine", "lock"}
+var kinds = []string{"log", "acked", "ledger", "events", "packs", "index", "quarantine", "lock"}
+
+// Kinds of files of read models.
+const (
+	states    = "states"
+	indexLogs = "index logs"
+)
 
 // kindOf tells the kind of a file of a store by its relative path; "" is none of them.
 func kindOf(path string) string {
@@ -21,7 +27,11 @@ func kindOf(path string) string {
 		return "acked"
 	case room == "wal" && !strings.Contains(dir, ".tmp"):
 		return "log"
-	case inside && (room == "events" || room == "index" || room == "quarantine"):
+	case room == "projections" && name == "index.jsonl":
+		return indexLogs
+	case room == "projections" && filepath.Ext(name) == ".json":
+		return states
+	case inside && (room == "events" || room == "packs" || room == "index" || room == "quarantine"):
 		return room
 	}
 	return ""

@@ -3,20 +3,25 @@ package rot
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"opossum/crashlab/internal/child"
+	"opossum/crashlab/internal/invariant"
 	"opossum/crashlab/internal/lab"
+	"opossum/crashlab/internal/readmodel"
+	"opossum/internal/workload"
 )
 
 // Techniques are one for each kind of file.
 func Techniques() []lab.Technique {
-	quick := map[string]uint64{"log": 160, "acked": 60, "ledger": 80, "events": 120, "index": 120, "quarantine": 20, "lock": 20}
-	share := map[string]int{"log": 8, "acked": 2, "ledger": 3, "events": 5, "index": 5, "quarantine": 1, "lock": 1}
+	quick := map[string]uint64{"log": 160, "acked": 60, "ledger": 80, "events": 90, "packs": 120, "index": 120, "quarantine": 20, "lock": 20}
+	share := map[string]int{"log": 8, "acked": 2, "ledger": 3, "events": 4, "packs": 5, "index": 5, "quarantine": 1, "lock": 1}
 	var out []lab.Technique
 	for _, kind := range kinds {
 		out = append(out, lab.Technique{
@@ -26,12 +31,14 @@ func Techniques() []lab.Technique {
 			},
 		})
 	}
-	return out
+	return append(out, lab.Technique{
+		Name: "models/rot", About: "damage one file of a read model at rest", Quick: 120, Share: 2, Case: oneModel,
+	})
 }
 
 // one copies a store, damages a file of the kind, and has it examined.
 func one(ctx context.Context, env lab.Env, kind string, seed, index uint64) (t lab.Tally, err error) {
-	all, err := fixtures(ctx, env.Worker)
+	all, err := fixtures(ctx, env.Worker, "stores", plans())
 	if err != nil {
 		return t, err
 	}
@@ -45,7 +52,7 @@ func one(ctx context.Context, env lab.Env, kind string, seed, index uint64) (t l
 		end = "repaired"
 	}
 	found, err := child.Examine(ctx, env.Worker, child.Task{
-		Dir: dir, Shape: p.of.shape, Witness: p.of.witness, Damaged: p.file, Seed: seed + index, Mend: end == "repaired",
+		Dir: dir, Shape: p.of.shape, Loose: invariant.DrawLoose(lab.Rand(seed, ^index)), Witness: p.of.witness, Damaged: p.file, Seed: seed + index, Mend: end == "repaired",
 	})
 	if err != nil {
 		return t, err
@@ -84,6 +91,53 @@ func admit(all []fixture, kind string, seed, index uint64, dir string) (p patien
 	return p, err
 }
 
+// oneModel copies a store with read models, damages a file of them, and has them judged: they may be found to be damaged, and must be right in the end. Every other time
+// the damaged files are those that the system would vouch for, because somebody had them open in this run of it.
+func oneModel(ctx context.Context, env lab.Env, seed, index uint64) (t lab.Tally, err error) {
+	all, err := fixtures(ctx, env.Worker, "read models", modelPlans())
+	if err != nil {
+		return t, err
+	}
+	r := lab.Rand(seed, index)
+	f, dir := all[r.IntN(len(all))], filepath.Join(env.Scratch, "store")
+	if err := copyTree(f.dir, dir); err != nil {
+		return t, err
+	}
+	plan := readmodel.Plan{Version: 1}
+	how := "as a copy"
+	if index%2 == 0 {
+		how = "in place"
+		p, err := child.Run(ctx, env.Worker, child.Task{
+			Do: child.Append, Dir: dir, Shape: f.shape, First: afterwards, Writers: 1, Appends: 1 + r.IntN(9), Models: &plan, Close: true,
+		}, nil)
+		if err != nil {
+			return t, err
+		}
+		if len(p.Errs) > 0 {
+			return t, fmt.Errorf("the child fails: %v", p.Errs)
+		}
+	}
+	kind := []string{states, states, indexLogs}[r.IntN(3)]
+	what, file, err := f.damage(r, all, kind, dir)
+	if err != nil {
+		return t, err
+	}
+	v, err := child.JudgeModels(ctx, env.Worker, child.Task{
+		Dir: dir, Shape: f.shape, Loose: invariant.DrawLoose(r), Models: &plan, Rotten: true, Seed: seed + index, Another: afterwards + workload.IDsPerWriter,
+	})
+	if err != nil {
+		return t, err
+	}
+	t.Crash(len(f.witness.Acked))
+	for _, found := range v.Found {
+		t.Meet(fmt.Sprintf("%s, %s: %s", kind, how, found))
+	}
+	if v.Violation != "" {
+		t.Find(fmt.Sprintf("%s: %s, %s, in the store %q", what, file, how, f.name), v.Violation)
+	}
+	return t, nil
+}
+
 // damage damages a file of the kind in the copy of the fixture that is at dir. It returns how, and which.
 func (f fixture) damage(r *rand.Rand, all []fixture, kind, dir string) (what, file string, err error) {
 	for range 1000 {
@@ -91,7 +145,10 @@ func (f fixture) damage(r *rand.Rand, all []fixture, kind, dir string) (what, fi
 		if kind == "log" && r.IntN(3) == 0 {
 			file = slices.Max(f.files[kind]) // the newest matters most
 		}
-		was, err := os.ReadFile(filepath.Join(f.dir, file))
+		was, err := os.ReadFile(filepath.Join(dir, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // appends to the copy have deleted this state
+		}
 		if err != nil {
 			return "", "", err
 		}
@@ -122,11 +179,11 @@ func (f fixture) damage(r *rand.Rand, all []fixture, kind, dir string) (what, fi
 	return "", "", fmt.Errorf("nothing damages the %s of the store %q", kind, f.name)
 }
 
-// another returns another file of the kind, of this store or of another; never an event file of another store, which bears no mark of its own and
+// another returns another file of the kind, of this store or of another; never an event file or a state of another store, which bears no mark of its own and
 // is told apart only by its place.
 func (f fixture) another(r *rand.Rand, all []fixture, kind string) ([]byte, error) {
 	from := f
-	if kind != "events" {
+	if kind != "events" && kind != states {
 		from = all[r.IntN(len(all))]
 	}
 	if len(from.files[kind]) == 0 {

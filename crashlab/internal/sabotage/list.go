@@ -2,7 +2,7 @@ package sabotage
 
 import "opossum/crashlab/internal/variant"
 
-// All are the sabotages, along the way of an event: appending, publishing, rotating, filing, checkpointing, recovering.
+// All are the sabotages, along the way of an event: appending, publishing, rotating, filing, checkpointing, recovering; and of read models.
 var All = []Sabotage{
 	{
 		Name:  "acknowledge-before-sync",
@@ -275,6 +275,105 @@ var All = []Sabotage{
 		By: []string{"diskerror/ext4"},
 	},
 	{
+		Name:  "files-removed-before-sync",
+		About: "The event files of a shard are removed when its pack is written, and nobody has synced the pack.",
+		Edits: []variant.Edit{{File: packFile, Old: syncPackLines, New: ``}},
+		By:    []string{"cutpoints/ext4/pack", "cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "packing-despite-error",
+		About: "The error of syncing a pack is logged, and the files of its events are removed all the same.",
+		Edits: []variant.Edit{{
+			File: packFile,
+			Old:  `		return lastingError{fmt.Errorf("materializer: sync a pack: %w", err)}`,
+			New:  `		m.cfg.Logger.Warn("opossum: sync a pack", "error", err)`,
+		}},
+		By: []string{"diskerror/ext4"},
+	},
+	{
+		Name:  "pack-not-verified",
+		About: "A pack that an owner who died has left is believed to be whole, and the files of its events are removed: what a power cut left of it is all that remains.",
+		Edits: []variant.Edit{
+			{
+				File: packFile,
+				Old:  `	packed := m.cfg.Files.PackedHere(shard)`,
+				New:  `	packed := m.cfg.Files.Packed(shard)`,
+			},
+			{
+				File: packFile,
+				Old:  `		err := m.cfg.Files.VerifyPack(ctx, shard)`,
+				New:  `		err := ctx.Err()`,
+			},
+		},
+		By: []string{"kills/pack"},
+	},
+	{
+		Name:  "unpacked-pack-removed-before-sync",
+		About: "A pack is removed when the files of its events are written, and nobody has synced them.",
+		Edits: []variant.Edit{{
+			File: packFile,
+			Old: `	if err := m.cfg.Files.Sync(); err != nil {
+		return lastingError{fmt.Errorf("materializer: sync event files: %w", err)}
+	}
+`,
+			New: ``,
+		}},
+		By: []string{"cutpoints/ext4/unpack", "cuts/ext4", "cuts/xfs"},
+	},
+	{
+		Name:  "pack-named-before-written",
+		About: "A pack gets its name before its last bytes, the footer among them, are written.",
+		Edits: []variant.Edit{
+			{
+				File: "internal/pack/build.go",
+				Old: `	if err := b.flush(); err != nil {
+		return err
+	}
+	temp, path := b.f.Name(), filepath.Join(b.dir, Name(b.place.r))
+`,
+				New: `	temp, path := b.f.Name(), filepath.Join(b.dir, Name(b.place.r))
+	if err := step.Rename(temp, path); err != nil {
+		return b.fail(fmt.Errorf("pack: %w", err))
+	}
+	if err := b.flush(); err != nil {
+		return err
+	}
+`,
+			},
+			{
+				File: "internal/pack/build.go",
+				Old: `	if err := step.Rename(temp, path); err != nil {
+		return b.fail(fmt.Errorf("pack: %w", err))
+	}
+	b.f, b.err = nil, errDone`,
+				New: `	b.f, b.err = nil, errDone`,
+			},
+		},
+		By:          []string{"kills/pack", "cuts/ext4"},
+		Uncatchable: "what a crash leaves of a pack has no footer, and until one was verified and synced its events are in files or in the log",
+	},
+	{
+		Name:  "file-beside-a-bad-pack-ignored",
+		About: "An event in a damaged block of a pack counts as lost, though its file is still there.",
+		Edits: []variant.Edit{{
+			File: "internal/eventfile/read.go",
+			Old: `	ev, err := s.readLoose(p)
+	if err == nil {
+		return ev, nil
+	}
+`,
+			New: `	err := error(fs.ErrNotExist)
+	if errors.Is(packErr, fs.ErrNotExist) {
+		ev, err = s.readLoose(p)
+	}
+	if err == nil {
+		return ev, nil
+	}
+`,
+		}},
+		By: []string{"kills/pack"},
+	},
+	{
 		Name:  "ledger-unsynced",
 		About: "The new ledger is renamed over the old one before its bytes are synced: the classic zero-length file after a crash.",
 		Edits: []variant.Edit{{
@@ -399,6 +498,89 @@ var All = []Sabotage{
 		}},
 		By: []string{"cuts/ext4"},
 	},
+	{
+		Name:  "checkpoint-before-state",
+		About: "The checkpoint of a read model is written before the states that it speaks of.",
+		Edits: []variant.Edit{{
+			File: readModelFile,
+			Old:  `s.append(lines); err`,
+			New:  `s.append(appendCheckpoint(s.log.sum, lines, at)); err`,
+		}},
+		By: []string{"models/kills"},
+	},
+	{
+		Name:  "no-position-in-state",
+		About: "A read model does not look at the position that a state includes: what was applied before a crash is applied again.",
+		Edits: []variant.Edit{{
+			File: "projection/fold.go",
+			Old:  `	if e.Position <= h.rec.Position {`,
+			New:  `	if e.Position == 0 {`,
+		}},
+		By: []string{"models/kills"},
+	},
+	{
+		Name:  "state-not-announced",
+		About: "The log of a read model hears of a state when its file is there: who is killed in between has an index that says something else.",
+		Edits: []variant.Edit{
+			{
+				File: readModelFile,
+				Old: `		if err := s.append(lines); err != nil {
+			return err
+		}
+`,
+				New: ``,
+			},
+			{
+				File: readModelFile,
+				Old: `	if err := s.append(appendCheckpoint(s.log.sum, nil, at)); err != nil {
+		return errors.Join(err, s.mend())`,
+				New: `	if err := s.append(appendCheckpoint(s.log.sum, lines, at)); err != nil {
+		return errors.Join(err, s.mend())`,
+			},
+		},
+		By: []string{"models/kills"},
+	},
+	{
+		Name:  "replaced-in-two-steps",
+		About: "A read model is moved away and its replacement put there, and nobody makes up for the second step.",
+		Edits: []variant.Edit{
+			{
+				File: "projection/files_linux.go",
+				Old:  `unix.Renameat2(unix.AT_FDCWD, next, unix.AT_FDCWD, live, unix.RENAME_EXCHANGE)`,
+				New:  `unix.ENOSYS`,
+			},
+			{File: "projection/files.go", Old: `	for n, number := range latest {`, New: `	for n, number := range map[string]uint64{} {`},
+		},
+		By: []string{"models/kills"},
+	},
+	{
+		Name:  "cut-taken-for-a-kill",
+		About: "After a power cut the files of a read model are believed as if only its process had died.",
+		Edits: []variant.Edit{{
+			File: readModelFile,
+			Old:  `	trusted := s.session != "" && l.session == s.session && l.rot == ""`,
+			New:  `	trusted := l.rot == ""`,
+		}},
+		By: []string{"models/ext4", "models/xfs"},
+	},
+	{
+		Name:  "old-state-believed",
+		About: "A state file that is what it was once passes for the newest, and the events in between are never applied. The journals of ext4 and xfs keep it from that; another file system does not.",
+		Edits: []variant.Edit{
+			{File: judgeFile, Old: `	case was.info.Position != r.Position:`, New: `	case was.info.Position < r.Position:`},
+			{File: judgeFile, Old: `	case was.tomb != is.tomb || !was.info.equal(is.info):`, New: `	case was.tomb != is.tomb:`},
+		},
+		By: []string{"models/rot"},
+	},
+	{
+		Name:  "state-sum-unchecked",
+		About: "A state file is believed if it has the form of one: bits that have rotted are read.",
+		Edits: []variant.Edit{
+			{File: recordFile, Old: `!bytes.Equal(tail, want)`, New: `len(tail) != len(want)`},
+			{File: recordFile, Old: ` || checkRecord(r) != nil || !bytes.Equal(encodeRecord(r), b) {`, New: ` || checkRecord(r) != nil {`},
+		},
+		By: []string{"models/rot"},
+	},
 }
 
 // Pieces of the code that several edits move about.
@@ -407,6 +589,10 @@ const (
 	committerFile    = "internal/sequencer/committer.go"
 	flushFile        = "internal/sequencer/flush.go"
 	materializerFile = "materializer/materializer.go"
+	packFile         = "materializer/pack.go"
+	readModelFile    = "projection/files_store.go"
+	recordFile       = "projection/record.go"
+	judgeFile        = "projection/store_judge.go"
 
 	syncLines = `	if s.cfg.Flush.due(uint64(last-s.cfg.Log.Durable()), age) || s.Held() {
 		if err := s.cfg.Log.Sync(); err != nil {
@@ -417,6 +603,10 @@ const (
 	placesLines = `	g.setPlaces(s.cfg.Places, at)
 `
 	visibleLine = `	s.cfg.Ledger.Advance(ledger.Visible, last)
+`
+	syncPackLines = `	if err := m.cfg.Files.Sync(); err != nil {
+		return lastingError{fmt.Errorf("materializer: sync a pack: %w", err)}
+	}
 `
 	syncFilesLines = `	if err := m.cfg.Files.Sync(); err != nil {
 		return fmt.Errorf("materializer: sync event files: %w", err)

@@ -10,7 +10,7 @@ import (
 )
 
 // derived lists what is derived in a store, by kind: what nobody promised to keep, or what can be built anew from the rest. Those are all segments of the index, the
-// event files above the checkpoint, the log's ACKED, and whatever was being written.
+// event files and packs above the checkpoint, the log's ACKED, and whatever was being written.
 func derived(store string) (map[string][]string, error) {
 	text, err := os.ReadFile(filepath.Join(store, "ledger.json"))
 	if err != nil {
@@ -38,6 +38,11 @@ func derived(store string) (map[string][]string, error) {
 			kind = "ACKED"
 		case strings.HasPrefix(rel, "index"+string(filepath.Separator)):
 			kind = "index segments"
+		case strings.HasPrefix(rel, "packs"+string(filepath.Separator)):
+			digits, _, _ := strings.Cut(name, "-")
+			if first, err := strconv.ParseUint(digits, 10, 64); err == nil && first > ledger.Materialized {
+				kind = "packs above the checkpoint"
+			}
 		case strings.HasPrefix(rel, "events"+string(filepath.Separator)):
 			digits, isEvent := strings.CutSuffix(name, ".json")
 			if p, err := strconv.ParseUint(digits, 10, 64); isEvent && err == nil && p > ledger.Materialized {

@@ -25,8 +25,8 @@ func withoutDerived(ctx context.Context, fs host.FileSystem, env lab.Env, r *ran
 	other := &host.Disk{FS: fs, Image: filepath.Join(env.Scratch, "other.img"), Dir: filepath.Join(env.Scratch, "other")}
 	w := workload.NewWitness()
 	task := child.Task{Do: child.Append, Shape: invariant.DrawStrict(r).Name, First: workload.IDsPerWriter, Writers: 1 + r.IntN(4),
-		Appends: 2000, Filing: []string{"", "prompted"}[r.IntN(2)]}
-	judge := child.Task{Shape: task.Shape, Witness: w, PowerCut: true, Seed: r.Uint64()}
+		Appends: 2000, Filing: []string{child.AsItComes, child.Prompted}[r.IntN(2)], Loose: invariant.DrawLoose(r)}
+	judge := child.Task{Shape: task.Shape, Loose: task.Loose, Witness: w, PowerCut: true, Seed: r.Uint64()}
 	var whole, bare child.Result
 	failed := ""
 	err = onDisk(fs, env, func(disk *host.Disk) (err error) {

@@ -42,10 +42,11 @@ func TestDerived(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, path), []byte(`{"materialized": 2}`), 0o644))
 	}
-	stays := []string{"ledger.json", "wal/00000001/00000000000000000001", "events/0/2.json", "quarantine/x"}
+	stays := []string{"ledger.json", "wal/00000001/00000000000000000001", "events/0/2.json", "packs/1-32.pack", "quarantine/x"}
 	goes := map[string]string{
 		"wal/ACKED": "ACKED", "wal/00000002.tmp/00000000000000000001": "what was being written", "ledger.json.tmp": "what was being written",
 		"index/.tmp-1": "what was being written", "index/1-2.idx": "index segments", "events/0/3.json": "event files above the checkpoint",
+		"packs/33-64.pack": "packs above the checkpoint", "packs/.tmp-1": "what was being written",
 	}
 	for _, path := range stays {
 		put(path)

@@ -15,6 +15,10 @@ import (
 	"strings"
 )
 
+// smallShards is a tag of all that is built here: shards have some dozens of positions, so that a store of some hundred events has packs. What reads such a store must be
+// built with it, too, and so only these builds do.
+const smallShards = "smallshards"
+
 // Worker is the package of the process that is crashed.
 const Worker = "./crashlab/worker"
 
@@ -34,13 +38,13 @@ func Root() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Build builds pkg of the module at root into the file out, with build tags and edits. scratch is for temporary files.
+// Build builds pkg of the module at root into the file out, with small shards, more build tags, and edits. scratch is for temporary files.
 func Build(ctx context.Context, root, pkg, out, scratch string, tags []string, edits []Edit) error {
 	overlay, err := Overlay(root, scratch, edits)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-tags", strings.Join(tags, ","), "-o", out, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-tags", strings.Join(append([]string{smallShards}, tags...), ","), "-o", out, pkg)
 	cmd.Dir = root
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w: %s", pkg, err, msg)

@@ -1,4 +1,5 @@
-package opossum
+// Package lock is the lock of a directory: one owner at a time, on every platform.
+package lock
 
 import (
 	"errors"
@@ -7,11 +8,13 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"opossum/dcb"
 )
 
-// lock takes the store's lock for the life of the engine and writes down who holds it. The file stays when the lock is
-// released: removing it would let two owners lock two files of one name.
-func lock(path string) (*flock.Flock, error) {
+// Take takes the lock that the file at path is, until Unlock, and writes down who holds it. The file stays when the lock is
+// released: removing it would let two owners lock two files of one name. The error Is dcb.ErrLocked if somebody else holds it.
+func Take(path string) (*flock.Flock, error) {
 	return acquire(flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644)))
 }
 
@@ -22,7 +25,7 @@ func acquire(l *flock.Flock) (*flock.Flock, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, locked(path)
+		return nil, Held(path)
 	}
 	if err := inPlace(l); err != nil {
 		return nil, errors.Join(err, l.Unlock())
@@ -49,16 +52,16 @@ func inPlace(l *flock.Flock) error {
 		return err
 	}
 	if !os.SameFile(mine, there) {
-		return fmt.Errorf("%w: %s was replaced in this moment", ErrLocked, l.Path())
+		return fmt.Errorf("%w: %s was replaced in this moment", dcb.ErrLocked, l.Path())
 	}
 	return nil
 }
 
-// locked is the error for a lock that somebody else holds.
-func locked(path string) error {
+// Held is the error for a lock that somebody else holds.
+func Held(path string) error {
 	owner, err := os.ReadFile(path)
 	if err != nil || len(owner) == 0 {
 		owner = []byte("another process")
 	}
-	return fmt.Errorf("%w: %s is held by %s", ErrLocked, path, strings.TrimSpace(string(owner)))
+	return fmt.Errorf("%w: %s is held by %s", dcb.ErrLocked, path, strings.TrimSpace(string(owner)))
 }
