@@ -113,6 +113,8 @@ func inventedScale(j harness.Job, run harness.Result, some func(int) time.Durati
 		}
 	case j.Append != nil:
 		o.Append = &harness.AppendResult{Result: run, Before: 1000}
+	case j.Models != nil:
+		o.Models = &harness.ModelsResult{Events: 1000, States: 100, Rebuild: some(1e9), CPU: some(1e9), Most: size(), Follow: harness.ReadResult{Reads: 10, P50: some(1e6), P99: some(1e6), Max: some(1e6)}}
 	}
 	return o
 }
@@ -154,7 +156,7 @@ func TestEveryExperimentIsReported(t *testing.T) {
 	for _, s := range []size{full, quick} {
 		r := invented(s)
 		d := r.document()
-		require.Len(t, d.Sections, 13)
+		require.Len(t, d.Sections, 14)
 		for _, section := range d.Sections {
 			require.NotEmpty(t, section.Blocks, section.Title)
 		}

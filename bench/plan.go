@@ -28,6 +28,7 @@ type size struct {
 	growTime  time.Duration // at most
 	keepFree  uint64        // bytes of the disk that growth leaves alone
 	scale     scaleSize
+	models    modelsSize
 	jobAtMost time.Duration // after which a job is given up: no store may keep the others from being measured
 }
 
@@ -41,6 +42,7 @@ var (
 			sustained: 3_000_000, loose: 200_000, store: 10_000_000, tail: 1_000_000, window: 500 * time.Millisecond,
 			ask: 2 * time.Second, cold: 20, mixed: time.Minute, append: 10 * time.Second, keepFree: 10 << 30,
 		},
+		models:    modelsSize{events: 1_000_000, follow: 500, pause: 5 * time.Millisecond},
 		jobAtMost: 20 * time.Minute,
 	}
 	quick = size{
@@ -52,6 +54,7 @@ var (
 			sustained: 20_000, loose: 2_000, store: 25_000, tail: 5_000, window: 100 * time.Millisecond,
 			ask: 20 * time.Millisecond, cold: 1, mixed: 200 * time.Millisecond, append: 200 * time.Millisecond, keepFree: 1 << 30,
 		},
+		models:    modelsSize{events: 5_000, follow: 20, pause: time.Millisecond},
 		jobAtMost: time.Minute,
 	}
 )
@@ -147,6 +150,8 @@ func experiments() []experiment {
 			return groups
 		}},
 		{"growth", 1, growthJobs},
+		{"models", 1, modelStoreJobs},
+		{"models", 3, modelJobs},
 		{"scale", 1, drainJobs},
 		{"scale", 3, looseJobs},
 		{"scale", 1, storeJobs},

@@ -82,6 +82,7 @@ var parts = []struct {
 	{reads, "reads"},
 	{opens, "opens"},
 	{growth, "growth"},
+	{models, "models"},
 	{scale, "scale"},
 	{device, "device"},
 	{cautions, ""},

@@ -73,7 +73,7 @@ func (c *catcher) pass(ctx context.Context, until dcb.Position) error {
 		if err := c.apply(ctx, events); err != nil {
 			return err
 		}
-		if c.fold.size() > c.budget || c.clock().Sub(c.saved) > c.every {
+		if c.full() || c.clock().Sub(c.saved) > c.every {
 			if err := c.save(ctx, e.Position); err != nil {
 				return err
 			}
@@ -84,6 +84,16 @@ func (c *catcher) pass(ctx context.Context, until dcb.Position) error {
 		return err
 	}
 	return c.save(ctx, until)
+}
+
+// full says whether the states have no room any more. They have less and less the more data their events have; so before states that are small are written, and perhaps read again, it is worth to look
+// how large they really are, if that gives room for a good many events more.
+func (c *catcher) full() bool {
+	if c.fold.size() <= c.budget {
+		return false
+	}
+	c.fold.weigh()
+	return c.fold.size() > c.budget-c.budget/4
 }
 
 // save keeps what has changed, and that a position is reached; nothing once ctx has ended.

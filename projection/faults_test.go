@@ -537,3 +537,49 @@ func TestReadersLetGo(t *testing.T) {
 	require.Empty(t, old, "the old states are removed")
 	require.NoError(t, r.Close())
 }
+
+// saves counts the saves of a store.
+type saves struct {
+	Store
+	n int
+}
+
+func (s *saves) Save(records []Record, at Checkpoint) error {
+	s.n++
+	return s.Store.Save(records, at)
+}
+
+// The data of events count until the states are weighed: small states of large events are written once, large ones as often as it takes.
+func TestStatesAreWeighed(t *testing.T) {
+	type hoard struct{ Texts []string }
+	src := newSource()
+	const events, budget = 20 * portion, 1 << 20
+	for i := range events {
+		src.add("add", strings.Repeat("x", 1000), dcb.Tag(fmt.Sprint("acc:", i%100)))
+	}
+	for name, want := range map[string]struct{ keep, least, most int }{"small": {0, 1, 1}, "large": {1, 4, 20}} {
+		t.Run(name, func(t *testing.T) {
+			d := Definition[hoard]{
+				Name: name, Version: 1, Query: dcb.AllEvents(),
+				Key: func(e dcb.SequencedEvent) string { return string(e.Event.Tags[0]) },
+				Apply: func(s *hoard, e Event) (*hoard, error) {
+					if s == nil {
+						s = &hoard{}
+					}
+					s.Texts = append(s.Texts, string(e.Event.Data[:want.keep*len(e.Event.Data)]))
+					s.Texts = s.Texts[max(0, len(s.Texts)-10):]
+					return s, nil
+				},
+			}
+			store := &saves{Store: build(t, Memory(), d.identity("store"), true)}
+			largest := int64(0)
+			c := catcher{src: src, query: d.Query, fold: newFolding(d, store), store: store, budget: budget, every: time.Hour, clock: time.Now, saved: time.Now()}
+			c.moved = func(Checkpoint) { largest = max(largest, c.fold.size()) }
+			require.NoError(t, c.upTo(t.Context(), events))
+			require.GreaterOrEqual(t, store.n, want.least)
+			require.LessOrEqual(t, store.n, want.most)
+			require.LessOrEqual(t, largest, int64(budget))
+			require.Equal(t, 100, store.Index().Len())
+		})
+	}
+}

@@ -109,3 +109,20 @@ func TestABuildWritesIntoNoForeignFile(t *testing.T) {
 		})
 	}
 }
+
+// Many files are written at once. One that cannot be does not stay in the index, nor out of it what others have written.
+func TestABuildWritesManyFilesAtOnce(t *testing.T) {
+	s := build(t, openFiles(t, t.TempDir()), testID, true).(*fileStore)
+	const n = 20 * filesPerWorker
+	records := make([]Record, n)
+	for i := range records {
+		records[i] = testRecord(fmt.Sprint(i), dcb.Position(i+1))
+	}
+	obstacle := filepath.Join(s.path, fileName("200"))
+	require.NoError(t, os.MkdirAll(filepath.Join(obstacle, "full"), 0o755)) // which no file can replace
+	require.ErrorContains(t, s.Save(records, Checkpoint{Position: n}), fileName("200"))
+	require.Zero(t, s.Checkpoint().Position)
+	require.NoError(t, os.RemoveAll(obstacle))
+	save(t, s, n, records...)
+	requireHas(t, s, n, records...)
+}

@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -200,18 +201,19 @@ func (d *folder) putPlain(name string, text []byte) error {
 	return d.fill(fd, name, text)
 }
 
-// putBuilt writes a file where nobody else looks, into the one that makeEmpty has made, if it has.
+// putBuilt writes a file where nobody else looks, into the one that makeEmpty has made, if it has. errOccupied: somebody else has put something there. It may be called beside
+// everything else.
 func (d *folder) putBuilt(name string, text []byte) error {
 	fd, err := d.create(name, name, unix.O_CREAT|unix.O_NOFOLLOW)
-	if err == unix.ELOOP { // which somebody else has put there
-		return d.put(name, text, false)
+	if err == unix.ELOOP {
+		return errOccupied
 	}
 	if err != nil {
 		return &os.PathError{Op: "create", Path: name, Err: err}
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Size > 0 { // that, too
-		return errors.Join(unix.Close(fd), d.put(name, text, false))
+	if err := unix.Fstat(fd, &st); err != nil || st.Size > 0 {
+		return cmp.Or(unix.Close(fd), errOccupied)
 	}
 	return d.fill(fd, name, text)
 }

@@ -73,10 +73,11 @@ func (d *folder) putPlain(name string, text []byte) error {
 	return nil
 }
 
-// putBuilt writes a file where nobody else looks, into the one that makeEmpty has made, if it has.
+// putBuilt writes a file where nobody else looks, into the one that makeEmpty has made, if it has. errOccupied: somebody else has put something there. It may be called beside
+// everything else.
 func (d *folder) putBuilt(name string, text []byte) error {
-	if info, err := os.Lstat(filepath.Join(d.path, name)); err == nil && (!info.Mode().IsRegular() || info.Size() > 0) { // which somebody else has put there
-		return d.put(name, text, false)
+	if info, err := os.Lstat(filepath.Join(d.path, name)); err == nil && (!info.Mode().IsRegular() || info.Size() > 0) {
+		return errOccupied
 	}
 	f, err := step.OpenFile(filepath.Join(d.path, name), os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {

@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -400,6 +401,7 @@ type saved struct {
 	Record
 	was    known
 	remove bool // its file goes, after the checkpoint
+	left   bool // there is a file, of a state that was deleted
 }
 
 func (s *fileStore) Save(records []Record, at Checkpoint) error {
@@ -422,10 +424,8 @@ func (s *fileStore) Save(records []Record, at Checkpoint) error {
 		for i := range todo {
 			s.torn = append(s.torn, todo[i].Key)
 		}
-		for i := range todo {
-			if err := s.write(&todo[i]); err != nil {
-				return errors.Join(err, s.mend())
-			}
+		if err := s.writeAll(todo); err != nil {
+			return errors.Join(err, s.mend())
 		}
 	}
 	if err := s.append(appendCheckpoint(s.log.sum, nil, at)); err != nil {
@@ -463,24 +463,57 @@ func (s *fileStore) plan(records []Record, at Checkpoint) (todo []saved, lines [
 	return todo, lines
 }
 
-// write puts the file of a record in its place.
+// writeAll puts the files of records in their places, in any order: all of them are announced. A build has nothing else to do meanwhile, and does it on all processors.
+func (s *fileStore) writeAll(todo []saved) error {
+	for i := range todo {
+		_, todo[i].left = s.zombies[todo[i].Key]
+		delete(s.zombies, todo[i].Key)
+	}
+	workers := 1
+	if s.building {
+		workers = min(runtime.GOMAXPROCS(0), 1+len(todo)/filesPerWorker)
+	}
+	g, ctx := errgroup.WithContext(context.Background())
+	for w := range workers {
+		g.Go(func() error {
+			for i := w; i < len(todo) && ctx.Err() == nil; i += workers {
+				if err := s.write(&todo[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// errOccupied says that something is there which is no file that a build has made ahead.
+var errOccupied = errors.New("occupied")
+
+// filesPerWorker are worth a goroutine.
+const filesPerWorker = 16
+
+// write puts the file of a record in its place. It may be called for several at once where the store is a build.
 func (s *fileStore) write(d *saved) error {
 	if d.remove {
 		return nil
 	}
 	text, name := encodeRecord(d.Record), fileName(d.Key)
-	_, left := s.zombies[d.Key]
-	there := d.was.there() || left
-	delete(s.zombies, d.Key)
+	there := d.was.there() || d.left
 	if !s.building {
 		return s.folder.put(name, text, !there)
 	}
-	if there {
-		s.mu.Lock() // the old file is written over by the next swap: nobody may be reading it
-		defer s.mu.Unlock()
-		return s.folder.swap(name, text)
+	if !there {
+		if err := s.folder.putBuilt(name, text); err != errOccupied {
+			return err
+		}
 	}
-	return s.folder.putBuilt(name, text)
+	s.mu.Lock() // the old file is written over by the next swap: nobody may be reading it
+	defer s.mu.Unlock()
+	if !there {
+		return s.folder.put(name, text, false)
+	}
+	return s.folder.swap(name, text)
 }
 
 // publish takes in what a checkpoint has made true.

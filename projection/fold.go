@@ -30,8 +30,10 @@ type fold interface {
 	apply(e Event) error
 	// take returns what has changed, or a part of it: at most so many records, and whether there are more.
 	take(most int) (records []Record, more bool, err error)
-	// size is about how many bytes the states in memory have.
+	// size is about how many bytes the states in memory have: what they had when they were weighed, and the data of the events since.
 	size() int64
+	// weigh judges anew what has changed.
+	weigh()
 	// forget drops the states in memory.
 	forget()
 	// events is how many events belonged to a state since all was taken, those included that a state had already.
@@ -184,6 +186,22 @@ func decoded[S any](text []byte) (state *S, err error) {
 func (f *folding[S]) grow(h *held[S], bytes int64) {
 	h.bytes += bytes
 	f.bytes += bytes
+}
+
+// weigh goes by the JSON: a state may have kept all of its events' data or next to nothing. What has none is not weighed: it is an error when it is taken.
+func (f *folding[S]) weigh() {
+	for _, h := range f.changed {
+		if bytes, err := jsonBytes(h.state); err == nil {
+			f.grow(h, heldBytes+int64(len(h.rec.Key)+2*bytes)-h.bytes)
+		}
+	}
+}
+
+// jsonBytes returns the length of the JSON of a value.
+func jsonBytes(v any) (n int, err error) {
+	defer caught(0, &err)
+	text, err := json.Marshal(v)
+	return len(text), err
 }
 
 func (f *folding[S]) change(h *held[S], at dcb.Position) {

@@ -44,7 +44,7 @@ type Options struct {
 	// Parallel is how many read models are rebuilt at a time. Default DefaultParallel.
 	Parallel int
 	// BudgetBytes is about how much memory states take, of each read model that follows or is rebuilt: those that are folded and not yet kept, and those that are kept for
-	// the next events. It is judged by the JSON that was kept and the data of the events since. A rebuild that has room for all states writes each file once. Default
+	// the next events. It is judged by their JSON when they were looked at last, and the data of their events since. A rebuild that has room for all states writes each file once. Default
 	// DefaultBudgetBytes.
 	BudgetBytes int64
 	// Attempts is how often an event that cannot be applied is tried in a row before the read model is parked. Default DefaultAttempts.

@@ -34,6 +34,7 @@ type Job struct {
 	Abandon   *AbandonJob   `json:"abandon,omitempty"`
 	Ask       *AskJob       `json:"ask,omitempty"`
 	Append    *AppendJob    `json:"append,omitempty"`
+	Models    *ModelsJob    `json:"models,omitempty"`
 }
 
 // LoadJob is a [Cell] but for its way.
@@ -80,6 +81,8 @@ func (j Job) String() string {
 		return fmt.Sprintf("%s, questions to %d events", j.Way, j.Ask.Acknowledged)
 	case j.Append != nil:
 		return fmt.Sprintf("%s, %s to %s", j.Way, j.Append.Load, cmp.Or(j.Shared, "an empty store"))
+	case j.Models != nil:
+		return fmt.Sprintf("%s, a read model of %d events", j.Way, j.Models.Acknowledged)
 	default:
 		return j.Way
 	}
@@ -114,6 +117,7 @@ type Outcome struct {
 	Abandon   *AbandonResult   `json:"abandon,omitempty"`
 	Ask       *AskResult       `json:"ask,omitempty"`
 	Append    *AppendResult    `json:"append,omitempty"`
+	Models    *ModelsResult    `json:"models,omitempty"`
 }
 
 // The first argument of a process that makes a job, whose others are the directory and the job, and of one that says what its ways are.
@@ -177,6 +181,8 @@ func (j Job) make(ctx context.Context, root string, ways []Way) (outcome Outcome
 		outcome.Ask, err = j.Ask.measure(ctx, root, way)
 	case j.Append != nil:
 		outcome.Append, err = j.Append.measure(ctx, root, way)
+	case j.Models != nil:
+		outcome.Models, err = j.Models.measure(ctx, root, way)
 	default:
 		err = errors.New("a job without a part")
 	}

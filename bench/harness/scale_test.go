@@ -75,8 +75,17 @@ func TestAStoreIsBuiltAndOthersGoOnWithIt(t *testing.T) {
 	_, err = makeJob(t, root, Job{Way: "opossum", Ask: &AskJob{Acknowledged: events + 1}})
 	require.ErrorContains(t, err, "has 1050 events, and 1051 were acknowledged")
 
+	models := make(Job{Way: "opossum", Models: &ModelsJob{Acknowledged: events, Bytes: 256, Follow: 5}}).Models
+	require.EqualValues(t, events, models.Events)
+	require.Positive(t, models.States)
+	require.Positive(t, models.RebuildRate())
+	require.Equal(t, 5, models.Follow.Reads)
+	require.Positive(t, models.Follow.P50)
+	_, err = makeJob(t, root, Job{Way: "opossum", Models: &ModelsJob{Acknowledged: events + 6}})
+	require.ErrorContains(t, err, "has 1055 events, and 1056 were acknowledged")
+
 	appended := make(Job{Way: "opossum", Append: &AppendJob{Load: "unique", Bytes: 256, Writers: 4, EventsPerAppend: 10, Time: 10 * time.Millisecond}}).Append
-	require.Equal(t, events, appended.Before)
+	require.Equal(t, events+5, appended.Before)
 	require.Positive(t, appended.Rate())
 	require.Zero(t, appended.Conflicts, "its tags are nobody else's")
 
