@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"opossum"
+	"opossum/crashlab/internal/lab"
 	"opossum/internal/workload"
 )
 
@@ -236,6 +237,20 @@ func Attend(ctx context.Context, worker string, t Task, w *workload.Witness, see
 	return p, nil
 }
 
+// Complete runs a child that must come to its end without an error, since nothing is wrong with what it has. The error Is lab.ErrUnprovoked if it is the child's.
+func Complete(ctx context.Context, worker string, t Task, w *workload.Witness) error {
+	p, err := Run(ctx, worker, t, w)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case p == nil:
+		return err
+	case err == nil && len(p.Errs) > 0:
+		err = errors.New(p.Errs[0])
+	}
+	return lab.Unprovoked(err)
+}
+
 // Judge runs a child that checks a store. A violation is in the Result; the error is one of the lab's. A child that panics or hangs is
 // a violation.
 func Judge(ctx context.Context, worker string, t Task, options ...Option) (r Result, err error) {
@@ -282,5 +297,8 @@ func judge(ctx context.Context, worker string, t Task, verdict any, options []Op
 		}
 		return violation, nil
 	}
-	return violation, json.Unmarshal(p.verdict, verdict)
+	if err := json.Unmarshal(p.verdict, verdict); err != nil && violation == "" { // else half of it was written
+		return "", err
+	}
+	return violation, nil
 }

@@ -3,6 +3,7 @@ package ioerror
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"opossum"
 	"opossum/crashlab/internal/child"
@@ -199,9 +201,13 @@ func (c *trial) prepare() error {
 	if err != nil {
 		return err
 	}
+	defer time.AfterFunc(child.Patience, func() { _ = p.Quit() }).Stop()
 	for {
 		line, ok := p.Next(c.witness)
-		if !ok || line == "done" {
+		if len(p.Errs) > 0 || !ok {
+			return errors.Join(lab.Unprovoked(fmt.Errorf("it does not come to its end: %q", p.Errs)), p.Kill())
+		}
+		if line == "done" {
 			return p.Kill()
 		}
 	}

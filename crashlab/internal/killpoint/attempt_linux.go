@@ -186,6 +186,7 @@ func (a *attempt) recoverOnce() (*opossum.Position, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer time.AfterFunc(patience, func() { _ = p.Quit() }).Stop()
 	for !p.Opened && len(p.Errs) == 0 {
 		if _, ok := p.Next(nil); !ok {
 			break

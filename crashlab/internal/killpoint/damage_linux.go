@@ -74,25 +74,25 @@ func damaged(ctx context.Context, env lab.Env, store string, w *workload.Witness
 		{First: unfiled, Appends: 40, Filing: child.Paused, Loose: opossum.KeepLoose},
 	} {
 		t.Do, t.Dir, t.Shape, t.Writers, t.Close = child.Append, store, shape, 1, true
-		if err := complete(ctx, env.Worker, t, w); err != nil {
+		if err := child.Complete(ctx, env.Worker, t, w); err != nil {
 			return nil, err
 		}
 	}
-	events, err := glob(store, "events/*/*.json")
+	events, err := glob(store, "events/*/*.json", 10)
 	if err != nil {
 		return nil, err
 	}
-	packs, err := glob(store, "packs/*.pack")
+	packs, err := glob(store, "packs/*.pack", 2)
 	if err != nil {
 		return nil, err
 	}
-	segments, err := glob(store, "index/*.idx")
+	segments, err := glob(store, "index/*.idx", 1)
 	if err != nil {
 		return nil, err
 	}
 	all, err := w.All()
 	if err != nil {
-		return nil, err
+		return nil, lab.Unprovoked(err)
 	}
 	k := &known{head: opossum.Position(len(all))}
 	return k, errors.Join(
@@ -115,7 +115,7 @@ func damagedBeyondRepair(ctx context.Context, env lab.Env, store string, w *work
 	}
 	all, err := w.All()
 	if err != nil {
-		return nil, err
+		return nil, lab.Unprovoked(err)
 	}
 	k.head, k.gone = k.head-1, k.head-10
 	return k, errors.Join(flipRecord(store, all[k.gone-1]), flipRecord(store, all[k.head]))
@@ -124,11 +124,11 @@ func damagedBeyondRepair(ctx context.Context, env lab.Env, store string, w *work
 // known is what a store must have that is repaired: see invariant.Mending.
 type known struct{ head, gone opossum.Position }
 
-// glob finds files, in the order of their names; none is an error.
-func glob(store, pattern string) ([]string, error) {
+// glob finds files, in the order of their names; fewer than least are an error of who made the store.
+func glob(store, pattern string, least int) ([]string, error) {
 	found, err := filepath.Glob(filepath.Join(store, pattern))
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("there is no %s", pattern)
+	if err == nil && len(found) < least {
+		err = lab.Unprovoked(fmt.Errorf("%d files %s, not %d", len(found), pattern, least))
 	}
 	return found, err
 }
@@ -139,13 +139,16 @@ func flip(path string, at int) error {
 	if err != nil {
 		return err
 	}
+	if at >= len(b) {
+		return lab.Unprovoked(fmt.Errorf("%s has %d bytes only", path, len(b)))
+	}
 	b[at] ^= 0x10
 	return os.WriteFile(path, b, 0o644)
 }
 
 // flipRecord changes a bit of the record of an event in the log, which contains the event's ID.
 func flipRecord(store string, e opossum.SequencedEvent) error {
-	logs, err := glob(store, logFiles)
+	logs, err := glob(store, logFiles, 1)
 	if err != nil {
 		return err
 	}
@@ -158,5 +161,5 @@ func flipRecord(store string, e opossum.SequencedEvent) error {
 			return flip(path, at)
 		}
 	}
-	return fmt.Errorf("the log does not have the event at position %d", e.Position)
+	return lab.Unprovoked(fmt.Errorf("the log does not have the event at position %d", e.Position))
 }

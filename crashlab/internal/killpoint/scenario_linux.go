@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"opossum"
 	"opossum/crashlab/internal/child"
@@ -115,7 +116,7 @@ var models = &scenario{
 func packedPast(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error) {
 	kept := filepath.Join(store, "projections")
 	return nil, cmp.Or(
-		complete(ctx, env.Worker, child.Task{
+		child.Complete(ctx, env.Worker, child.Task{
 			Do: child.Append, Dir: store, Shape: shape, Loose: 1, First: filed, Writers: 2, Appends: 160, Filing: child.Waited, Close: true, Models: &readmodel.Plan{Version: 1},
 		}, w),
 		os.RemoveAll(filepath.Join(kept, readmodel.Lists)),
@@ -126,23 +127,14 @@ func packedPast(ctx context.Context, env lab.Env, store string, w *workload.Witn
 // keptBefore are the read models that can be read from the start, and their versions.
 var keptBefore = map[string]int{readmodel.Lives: 1, readmodel.Appends: 1}
 
-// complete runs a child that must come to its end without an error.
-func complete(ctx context.Context, worker string, t child.Task, w *workload.Witness) error {
-	p, err := child.Run(ctx, worker, t, w)
-	if err == nil && len(p.Errs) > 0 {
-		err = errors.New(p.Errs[0])
-	}
-	return err
-}
-
 // backlog makes a store of several generations that was closed before anything was filed.
 func backlog(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error) {
-	return nil, complete(ctx, env.Worker, child.Task{
+	return nil, child.Complete(ctx, env.Worker, child.Task{
 		Do: child.Append, Dir: store, Shape: shape, Loose: opossum.KeepLoose, First: closed, Writers: 1, Appends: 36, Filing: child.Paused, Close: true,
 	}, w)
 }
 
-// killed runs a child until it is killed at a point.
+// killed runs a child until it is killed at a point. The error Is lab.ErrUnprovoked if it does not come to that.
 func killed(env lab.Env, t child.Task, at point, w *workload.Witness) error {
 	p, err := child.Start(env.Points, t, order(map[string]any{
 		"do": "kill", "when": at.when, "at": at.at, "kinds": []string{at.class.kind()}, "path": at.class.paths(t.Dir),
@@ -150,6 +142,7 @@ func killed(env lab.Env, t child.Task, at point, w *workload.Witness) error {
 	if err != nil {
 		return err
 	}
+	defer time.AfterFunc(patience, func() { _ = p.Quit() }).Stop()
 	met := false
 	for {
 		line, more := p.Next(w)
@@ -162,7 +155,7 @@ func killed(env lab.Env, t child.Task, at point, w *workload.Witness) error {
 		}
 	}
 	if ended := p.Wait(); !met || len(p.Errs) > 0 {
-		return fmt.Errorf("it did not come to %v: %w, %q", at, ended, p.Errs)
+		return lab.Unprovoked(fmt.Errorf("it did not come to %v: %w, %q", at, ended, p.Errs))
 	}
 	return nil
 }
@@ -175,14 +168,14 @@ func halfPacked(ctx context.Context, env lab.Env, store string, w *workload.Witn
 	packs.Loose, packs.Filing, packs.Repack = 1, child.Waited, child.AtLast
 	behind.First, behind.Appends, behind.Filing = unfiled, 50, child.Paused
 	err := cmp.Or(
-		complete(ctx, env.Worker, loose, w),
+		child.Complete(ctx, env.Worker, loose, w),
 		killed(env, packs, point{class: "remove events/N/N.json", when: "before"}, w),
 		killed(env, behind, point{class: "sync wal/N/N", when: "before", at: 40}, w), // not closed: there is something to be recovered
 	)
 	if err != nil {
 		return nil, err
 	}
-	done, err := glob(store, "packs/*.pack")
+	done, err := glob(store, "packs/*.pack", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +189,7 @@ func halfUnpacked(ctx context.Context, env lab.Env, store string, w *workload.Wi
 	packed.Loose, packed.First, packed.Appends = 1, filed, 60
 	unpacks.Loose = opossum.KeepLoose
 	return nil, cmp.Or(
-		complete(ctx, env.Worker, packed, w),
+		child.Complete(ctx, env.Worker, packed, w),
 		killed(env, unpacks, point{class: "link N.json", when: "before", at: 5}, w),
 	)
 }

@@ -46,4 +46,14 @@ func TestRunTakesEachCaseOnceAndNamesItInFindings(t *testing.T) {
 	_, err = Run(t.Context(), technique, env, 5, Bound{}, 2)
 	require.ErrorIs(t, err, os.ErrClosed, "a failure of the lab is not a finding")
 	require.ErrorContains(t, err, "a/b, seed 5, case")
+
+	technique.Case = func(context.Context, Env, uint64, uint64) (Tally, error) { return Tally{}, Unprovoked(os.ErrClosed) }
+	_, err = Run(t.Context(), technique, env, 5, Bound{}, 1)
+	require.ErrorIs(t, err, os.ErrClosed, "of the true engine it is one of the lab")
+	env.Sabotaged = true
+	out, err = Run(t.Context(), technique, env, 5, Bound{Findings: 1}, 1)
+	require.NoError(t, err)
+	require.Len(t, out.Findings, 1, "a bug that was built in has shown itself")
+	require.Contains(t, out.Findings[0].What, os.ErrClosed.Error())
+	require.NoError(t, Unprovoked(nil))
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -16,13 +17,25 @@ type Technique struct {
 	Quick uint64
 	Share int
 	// Case runs one case. Everything random about it comes from the two numbers, but for what the kernel's timing adds. It returns ErrEnd if
-	// there are only so many cases and index is beyond the last one. Any other error is a failure of the lab, not a finding. It is called from several
-	// goroutines at once.
+	// there are only so many cases and index is beyond the last one. Any other error is a failure of the lab, not a finding; ErrUnprovoked tells those that are the
+	// engine's. It is called from several goroutines at once.
 	Case func(ctx context.Context, env Env, seed, index uint64) (Tally, error)
 }
 
 // ErrEnd says that a technique has no case of that index, nor any beyond.
 var ErrEnd = errors.New("there are no more cases")
+
+// ErrUnprovoked marks the error of a case that came to nothing because the engine failed before anything was done to it: it was to make a store, or to go on with one that is
+// in order. Nothing can be judged then, so it ends a run; but it says what a sabotage is to say, and there it is a finding.
+var ErrUnprovoked = errors.New("the engine fails by itself")
+
+// Unprovoked marks an error with ErrUnprovoked; nil stays nil.
+func Unprovoked(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUnprovoked, err)
+}
 
 // Env is what a case may use.
 type Env struct {
@@ -30,6 +43,8 @@ type Env struct {
 	Worker  string // the binary to be crashed
 	Points  string // the same with kill points compiled in (package internal/step)
 	Keep    string // where a case puts what helps to look at a finding; empty: nowhere
+	// Sabotaged: the engine in the binaries has a known bug.
+	Sabotaged bool
 }
 
 // Rand returns the random source of a case.

@@ -223,7 +223,7 @@ func (s *store) judge(ctx context.Context, t child.Task) (string, error) {
 	}
 	epoch, err := epochOf(s.dir)
 	if err != nil {
-		return "", err
+		return fmt.Sprintf("the store was closed, and its ledger cannot be read: %v", err), nil
 	}
 	cuts, err := filepath.Glob(filepath.Join(s.dir, "quarantine", "*"))
 	if err != nil {

@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"opossum"
 	"opossum/crashlab/internal/child"
 	"opossum/crashlab/internal/host"
+	"opossum/crashlab/internal/lab"
 	"opossum/crashlab/internal/readmodel"
 	"opossum/internal/workload"
 )
@@ -172,7 +174,7 @@ func (p plan) make(ctx context.Context, worker, dir string) (fixture, error) {
 		}
 	}
 	if _, err := f.witness.All(); err != nil {
-		return f, err
+		return f, lab.Unprovoked(err)
 	}
 	return f, f.survey(dir, moments)
 }
@@ -185,6 +187,7 @@ func (o period) live(worker string, f fixture, snapshot func() error) error {
 	if err != nil {
 		return err
 	}
+	defer time.AfterFunc(child.Patience, func() { _ = p.Quit() }).Stop()
 	third := t.Writers * t.Appends / 3
 	for next := third; ; {
 		line, ok := p.Next(f.witness)
@@ -192,7 +195,7 @@ func (o period) live(worker string, f fixture, snapshot func() error) error {
 			break
 		}
 		if len(p.Errs) > 0 {
-			return errors.Join(fmt.Errorf("the child fails: %v", p.Errs), p.Kill())
+			return errors.Join(lab.Unprovoked(fmt.Errorf("the child fails: %v", p.Errs)), p.Kill())
 		}
 		if line == "done" && o.kill {
 			return p.Kill()
@@ -204,7 +207,7 @@ func (o period) live(worker string, f fixture, snapshot func() error) error {
 			}
 		}
 	}
-	return p.Wait()
+	return lab.Unprovoked(p.Wait())
 }
 
 // survey lists the files and what they were.

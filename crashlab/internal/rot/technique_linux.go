@@ -81,6 +81,9 @@ type patient struct {
 // admit makes the damaged store of a case at dir.
 func admit(all []fixture, kind string, seed, index uint64, dir string) (p patient, err error) {
 	r := lab.Rand(seed, index)
+	if !slices.ContainsFunc(all, func(f fixture) bool { return len(f.files[kind]) > 0 }) {
+		return p, lab.Unprovoked(fmt.Errorf("no store has a file of the kind %s", kind))
+	}
 	for len(p.of.files[kind]) == 0 {
 		p.of = all[r.IntN(len(all))]
 	}
@@ -107,14 +110,10 @@ func oneModel(ctx context.Context, env lab.Env, seed, index uint64) (t lab.Tally
 	how := "as a copy"
 	if index%2 == 0 {
 		how = "in place"
-		p, err := child.Run(ctx, env.Worker, child.Task{
+		if err := child.Complete(ctx, env.Worker, child.Task{
 			Do: child.Append, Dir: dir, Shape: f.shape, First: afterwards, Writers: 1, Appends: 1 + r.IntN(9), Models: &plan, Close: true,
-		}, nil)
-		if err != nil {
+		}, nil); err != nil {
 			return t, err
-		}
-		if len(p.Errs) > 0 {
-			return t, fmt.Errorf("the child fails: %v", p.Errs)
 		}
 	}
 	kind := []string{states, states, indexLogs}[r.IntN(3)]
@@ -140,7 +139,7 @@ func oneModel(ctx context.Context, env lab.Env, seed, index uint64) (t lab.Tally
 
 // damage damages a file of the kind in the copy of the fixture that is at dir. It returns how, and which.
 func (f fixture) damage(r *rand.Rand, all []fixture, kind, dir string) (what, file string, err error) {
-	for range 1000 {
+	for range 1000 * min(1, len(f.files[kind])) {
 		file = f.files[kind][r.IntN(len(f.files[kind]))]
 		if kind == "log" && r.IntN(3) == 0 {
 			file = slices.Max(f.files[kind]) // the newest matters most
@@ -176,7 +175,7 @@ func (f fixture) damage(r *rand.Rand, all []fixture, kind, dir string) (what, fi
 			return what, file, os.WriteFile(filepath.Join(dir, file), now, 0o644)
 		}
 	}
-	return "", "", fmt.Errorf("nothing damages the %s of the store %q", kind, f.name)
+	return "", "", lab.Unprovoked(fmt.Errorf("of the store %q there is nothing to damage in its %s", f.name, kind))
 }
 
 // another returns another file of the kind, of this store or of another; never an event file or a state of another store, which bears no mark of its own and

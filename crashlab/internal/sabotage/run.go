@@ -46,6 +46,7 @@ func (s Sabotage) run(ctx context.Context, root string, env lab.Env, seed uint64
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(env.Scratch)) }()
+	env.Sabotaged = true
 	env.Keep = "" // what a sabotaged engine leaves behind teaches nothing
 	env.Worker = filepath.Join(env.Scratch, "worker")
 	env.Points = env.Worker // kill points do nothing unless they are told to
