@@ -233,6 +233,16 @@ func users(dir string) string {
 	return strings.Join(who, ", ")
 }
 
+// Neighbour has another program sync a file of its own on the file system at dir. That takes the names and lengths of all files there along, and not their contents.
+func Neighbour(dir string) error {
+	f, err := os.Create(filepath.Join(dir, "neighbour"))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte{0})
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // Cut cuts the power of the file system at dir: from now on nothing reaches its disk, be it data or journal. What is in memory is lost when it
 // is unmounted. The call is EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN, with NOLOGFLUSH.
 func Cut(dir string) error {

@@ -30,6 +30,7 @@ type attempt struct {
 	env         lab.Env
 	seed, index uint64
 	point       point
+	neighbour   bool // syncs a file of his before the power goes
 	fixture     *fixture
 	home, store string
 	witness     *workload.Witness
@@ -39,9 +40,15 @@ type attempt struct {
 // homeOf and storeOf say where the store of a case lives. The parent is the lab's, too: creating a store syncs it.
 func homeOf(env lab.Env) string     { return filepath.Join(env.Scratch, "home") }
 func storeOf(home string) string    { return filepath.Join(home, "store") }
-func (a *attempt) at() string       { return a.point.String() }
 func (a *attempt) image() string    { return filepath.Join(a.env.Scratch, "image") }
 func (a *attempt) find(what string) { a.Find(a.at(), what) }
+
+func (a *attempt) at() string {
+	if a.neighbour {
+		return a.point.String() + ", when a neighbour had synced a file"
+	}
+	return a.point.String()
+}
 
 func (a *attempt) try(ctx context.Context) (err error) {
 	a.home = homeOf(a.env)
@@ -62,6 +69,9 @@ func (a *attempt) try(ctx context.Context) (err error) {
 		return err
 	}
 	a.Meet(a.point.when + " " + string(a.point.class))
+	if a.neighbour {
+		a.Meet("a neighbour's sync before the power goes")
+	}
 	return a.recover(ctx)
 }
 
@@ -100,8 +110,11 @@ func (a *attempt) crash() (met bool, err error) {
 	a.kept = maps.Clone(keptBefore)
 	maps.Copy(a.kept, p.Kept)
 	errs := p.Errs // of a disk that was in order
+	if met && a.neighbour {
+		err = host.Neighbour(a.home)
+	}
 	if met && a.fs != nil {
-		err = host.Cut(a.home)
+		err = errors.Join(err, host.Cut(a.home))
 	}
 	if sigErr := p.Signal(); !errors.Is(sigErr, os.ErrProcessDone) {
 		err = errors.Join(err, sigErr)

@@ -160,26 +160,35 @@ func killed(env lab.Env, t child.Task, at point, w *workload.Witness) error {
 	return nil
 }
 
-// halfPacked makes a store of loose shards, and of a backlog as long as some. One shard was packed as well when its owner was killed; and its pack is damaged.
+// halfPacked makes a store of loose shards, and of a backlog as long as some. Its owner was killed while he removed the files of the first shard: some of its events are in the
+// pack only, and whoever packs it again replaces that. The second one has a pack beside its files, and that is damaged.
 func halfPacked(ctx context.Context, env lab.Env, store string, w *workload.Witness) (*known, error) {
 	base := child.Task{Do: child.Append, Dir: store, Shape: shape, Loose: opossum.KeepLoose, Writers: 1, Close: true}
 	loose, packs, behind := base, base, base
 	loose.First, loose.Appends, loose.Filing = filed, 50, child.Waited
 	packs.Loose, packs.Filing, packs.Repack = 1, child.Waited, child.AtLast
 	behind.First, behind.Appends, behind.Filing = unfiled, 50, child.Paused
+	twin := packs
+	twin.Dir = store + "-packed"
 	err := cmp.Or(
 		child.Complete(ctx, env.Worker, loose, w),
-		killed(env, packs, point{class: "remove events/N/N.json", when: "before"}, w),
+		os.CopyFS(twin.Dir, os.DirFS(store)),
+		child.Complete(ctx, env.Worker, twin, nil),
+		killed(env, packs, point{class: "remove events/N/N.json", when: "before", at: 5}, w),
 		killed(env, behind, point{class: "sync wal/N/N", when: "before", at: 40}, w), // not closed: there is something to be recovered
 	)
 	if err != nil {
 		return nil, err
 	}
-	done, err := glob(store, "packs/*.pack", 1)
+	done, err := glob(twin.Dir, "packs/*.pack", 2)
 	if err != nil {
 		return nil, err
 	}
-	return nil, errors.Join(flip(done[0], 100), os.WriteFile(filepath.Join(store, "packs", ".tmp-0123456789abcdef"), []byte("half of it"), 0o644))
+	second := filepath.Join(store, "packs", filepath.Base(done[1]))
+	return nil, errors.Join(
+		os.Rename(done[1], second), flip(second, 100), os.RemoveAll(twin.Dir),
+		os.WriteFile(filepath.Join(store, "packs", ".tmp-0123456789abcdef"), []byte("half of it"), 0o644),
+	)
 }
 
 // halfUnpacked makes a store of packs, of which one has some loose files beside it, as an owner leaves it that is killed while it unpacks.

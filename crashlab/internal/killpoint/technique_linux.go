@@ -26,7 +26,7 @@ func Techniques() []lab.Technique {
 		for _, s := range scenarios {
 			b := bench{scenario: s, fs: &fs}
 			all = append(all, lab.Technique{
-				Name: path.Join("cutpoints", fs.Name, s.name), About: fmt.Sprintf("%s loses its power before and after every step of %s", fs.Name, s.about),
+				Name: path.Join("cutpoints", fs.Name, s.name), About: fmt.Sprintf("%s loses its power before and after every step of %s, with and without all names", fs.Name, s.about),
 				Quick: uint64(len(s.classes)), Case: b.run,
 			})
 		}
@@ -40,19 +40,31 @@ type bench struct {
 	fs *host.FileSystem // nil: kills
 }
 
+// place returns where a case crashes, and whether a neighbour's sync takes the names of all files along just before the power goes. Each point has both, one round after
+// the other; the seed says which is first, so that a run for CI has some of either.
+func (b bench) place(seed, index uint64) (p point, neighbour bool) {
+	if b.fs == nil {
+		return pointOf(b.classes, index), false
+	}
+	n := uint64(len(b.classes))
+	round, class := index/n, index%n
+	first := lab.Rand(seed, class).IntN(2) == 0
+	return pointOf(b.classes, round/2*n+class), (round%2 == 0) == first
+}
+
 func (b bench) run(ctx context.Context, env lab.Env, seed, index uint64) (lab.Tally, error) {
 	f, err := b.fixtureOf(ctx, env)
 	if err != nil {
 		return lab.Tally{}, fmt.Errorf("the store to begin with: %w", err)
 	}
-	p := pointOf(b.classes, index)
+	p, neighbour := b.place(seed, index)
 	switch beyond, over := f.beyond(p, b.classes); {
 	case over:
 		return lab.Tally{}, lab.ErrEnd
 	case beyond:
 		return lab.Tally{}, nil
 	}
-	c := attempt{bench: b, env: env, seed: seed, index: index, point: p, fixture: f}
+	c := attempt{bench: b, env: env, seed: seed, index: index, point: p, neighbour: neighbour, fixture: f}
 	err = c.try(ctx)
 	return c.Tally, err
 }

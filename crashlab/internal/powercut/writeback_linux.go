@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"opossum/crashlab/internal/host"
 )
 
 // writeBack has the disk take, just before the power goes, pages of the log that its owner has not synced: some, in any order; and some files of read models, whose owner syncs none. The kernel does so by itself
@@ -31,10 +33,8 @@ func writeBack(r *rand.Rand, mount, store string) {
 	for range 1 + r.IntN(3) {
 		_ = somePages(r, logs[max(0, len(logs)-1-r.IntN(2))])
 	}
-	if r.IntN(4) > 0 { // a neighbour's sync takes the names and lengths of all files along
-		path := filepath.Join(mount, "neighbour")
-		_ = os.WriteFile(path, []byte{0}, 0o644)
-		_ = opened(path, func(f *os.File) error { return f.Sync() })
+	if r.IntN(4) > 0 {
+		_ = host.Neighbour(mount)
 	}
 }
 
