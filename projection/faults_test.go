@@ -143,6 +143,11 @@ func TestCloseEndsARebuild(t *testing.T) {
 		synctest.Wait()
 		go func() { closed <- r.Close() }()
 		synctest.Wait()
+		select {
+		case <-closed:
+			require.Fail(t, "a rebuild is still at work")
+		default:
+		}
 		go func() { closed <- r.Close() }()
 		close(block)
 		for range 2 {
@@ -309,6 +314,126 @@ func TestDamageOfWhatWasReplaced(t *testing.T) {
 	require.Empty(t, r.Status()[0].Unfit)
 	require.Len(t, content(t, m), 2)
 	require.NoError(t, r.Close())
+}
+
+// What was replaced stays until its last reader has gone, and goes with him.
+func TestWhatWasReplacedGoesWithItsLastReader(t *testing.T) {
+	src, r, m, file := heldFiles(t, Options{}, func() error { return nil })
+	wait(t, m, src.add("add", "1", "acc:b"))
+	old := func() []string {
+		found, err := filepath.Glob(filepath.Join(filepath.Dir(file), "..", nextDir, "*"))
+		require.NoError(t, err)
+		return found
+	}
+	outer := 0
+	for _, err := range m.All() {
+		require.NoError(t, err)
+		if outer++; outer > 1 {
+			break
+		}
+		for _, err := range m.All() {
+			require.NoError(t, err)
+			require.NoError(t, r.Rebuild(t.Context(), Rebuilding{}))
+			break
+		}
+		require.Len(t, old(), 1)
+	}
+	require.Equal(t, 2, outer, "he reads on in what was replaced")
+	require.Empty(t, old())
+	require.NoError(t, r.Close())
+}
+
+// What is found damaged later waits, too, if nothing is to be rebuilt by itself.
+func TestDamageWaitsIfNothingIsRebuilt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		stores, err := Files(dir, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		src := newSource()
+		src.add("add", "1", "acc:a")
+		r, err := New(src, Options{Stores: stores, AtStart: RebuildNone})
+		require.NoError(t, err)
+		m := add(t, r, accounts("accounts"))
+		require.NoError(t, r.Rebuild(t.Context(), Rebuilding{}))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "accounts", "a.json"), []byte("x"), 0o644))
+		_, err = m.Get("a")
+		require.ErrorIs(t, err, dcb.ErrCorrupt)
+		synctest.Wait()
+		require.Equal(t, Unbuilt, r.Status()[0].State)
+		require.Nil(t, r.Status()[0].Rebuild)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, m.Wait(ctx, 1), context.Canceled)
+		require.NoError(t, r.Rebuild(t.Context(), Rebuilding{Unfit: true}))
+		wait(t, m, 1)
+		require.NoError(t, r.Close())
+	})
+}
+
+// What an event is related to cannot be read for a while: it waits, and is not applied without.
+func TestAnEventIsNotAppliedWithoutItsRelated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, failures := newSource(), atomic.Int64{}
+		src.add("note", "1", "acc:a")
+		src.add("add", "1", "acc:a")
+		src.fail = func(p dcb.Position) error {
+			if p == 1 && failures.Add(1) <= 3 { // which the read model itself does not ask for
+				return errTest
+			}
+			return nil
+		}
+		r, err := New(src, Options{Stores: Memory()})
+		require.NoError(t, err)
+		m := add(t, r, withPeers(accounts("accounts")))
+		wait(t, m, 2)
+		a, err := m.Get("a")
+		require.NoError(t, err)
+		require.Equal(t, account{Sum: 1, Seen: []int{2}, Peer: 1}, a.State)
+		require.EqualValues(t, 4, failures.Load())
+		require.NoError(t, r.Close())
+	})
+}
+
+// A question that cannot be asked is a fault of its event.
+func TestRelatedThatIsNoQueryIsParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, d := newSource(), accounts("accounts")
+		src.add("add", "1", "acc:a")
+		d.Related = func(dcb.SequencedEvent) dcb.Query { return dcb.ByTags("") }
+		r, err := New(src, Options{Stores: Memory()})
+		require.NoError(t, err)
+		require.ErrorIs(t, add(t, r, d).Wait(t.Context(), 1), ErrParked)
+		require.Equal(t, dcb.Position(1), r.Status()[0].FailedAt)
+		require.NoError(t, r.Close())
+	})
+}
+
+// What has changed is taken in parts, and nothing of it is left when there is said to be no more: the checkpoint follows.
+func TestWhatChangedIsTakenInParts(t *testing.T) {
+	store, err := Memory().Build(testID, true)
+	require.NoError(t, err)
+	for n := 1; n <= 7; n++ {
+		f := newFolding(accounts("accounts"), store)
+		for i := range n {
+			key := dcb.Tag(fmt.Sprintf("acc:%d", i))
+			e := dcb.SequencedEvent{Position: dcb.Position(i + 1), Event: dcb.Event{Type: "add", Tags: []dcb.Tag{key}, Data: []byte("1")}}
+			require.NoError(t, f.apply(Event{SequencedEvent: e}))
+		}
+		taken := map[string]bool{}
+		for more := true; more; {
+			require.EqualValues(t, n, f.events(), "until all was taken")
+			var records []Record
+			records, more, err = f.take(3)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(records), 3)
+			for _, r := range records {
+				require.False(t, taken[r.Key])
+				taken[r.Key] = true
+			}
+		}
+		require.Len(t, taken, n)
+		require.Zero(t, f.events())
+	}
 }
 
 // An older copy of the events was put back: neither what is live may be gone on with, nor what a rebuild has left.
@@ -502,16 +627,30 @@ func TestRelatedOfAPortion(t *testing.T) {
 			}
 			return dcb.Match(items...)
 		}
+		apply, unfit := d.Apply, atomic.Bool{}
+		d.Apply = func(s *account, e Event) (*account, error) {
+			if e.Position == 20 && unfit.Load() { // in the first of the parts that are asked for by themselves
+				return nil, errTest
+			}
+			return apply(s, e)
+		}
 		bad.Store(true)
+		unfit.Store(true)
 		r, err := New(src, Options{Stores: Memory()})
 		require.NoError(t, err)
 		m := add(t, r, d)
-		require.ErrorIs(t, m.Wait(t.Context(), 600), ErrParked)
-		s := r.Status()[0]
-		require.Equal(t, dcb.Position(100), s.FailedAt)
-		require.Equal(t, dcb.Position(99), s.Rebuild.Position)
-		bad.Store(false)
-		require.NoError(t, r.Resume("accounts"))
+		for _, c := range []struct {
+			fails *atomic.Bool
+			at    dcb.Position
+		}{{&unfit, 20}, {&bad, 100}} {
+			require.ErrorIs(t, m.Wait(t.Context(), 600), ErrParked)
+			s := r.Status()[0]
+			require.Equal(t, c.at, s.FailedAt)
+			require.Equal(t, c.at-1, s.Rebuild.Position)
+			c.fails.Store(false)
+			require.NoError(t, r.Resume("accounts"))
+			synctest.Wait() // for it to go on
+		}
 		wait(t, m, 600)
 		a, err := m.Get("a")
 		require.NoError(t, err)
@@ -519,6 +658,24 @@ func TestRelatedOfAPortion(t *testing.T) {
 		require.Equal(t, 300*301/2, a.State.Peer, "each sees the notes before it, and no others")
 		require.NoError(t, r.Close())
 	})
+}
+
+// A state that is deleted while others are read hides none of them.
+func TestAStateThatGoesWhileOthersAreRead(t *testing.T) {
+	src := newSource()
+	m := add(t, run(t, src, Options{Stores: Memory()}), accounts("accounts"))
+	for _, key := range []dcb.Tag{"acc:a", "acc:b", "acc:c"} {
+		src.add("add", "1", key)
+	}
+	wait(t, m, 3)
+	var keys []string
+	for i, err := range m.All() {
+		require.NoError(t, err)
+		if keys = append(keys, i.Key); len(keys) == 1 {
+			wait(t, m, src.add("close", "", "acc:b"))
+		}
+	}
+	require.Equal(t, []string{"a", "c"}, keys)
 }
 
 // A reader that stops in the middle lets go of what it has read.

@@ -398,10 +398,24 @@ func (f flaky) Replace(id Identity) error {
 
 // Save keeps a part of the records, without a checkpoint, when it fails: what a kill leaves.
 func (s *flakyStore) Save(records []Record, at Checkpoint) error {
+	keys := map[string]bool{}
+	for _, r := range records {
+		if keys[r.Key] {
+			panic("one Save has two records of " + r.Key)
+		}
+		keys[r.Key] = true
+	}
 	if s.fail() {
 		return errors.Join(errTest, s.Store.Save(records[:len(records)/2], s.Checkpoint()))
 	}
 	return s.Store.Save(records, at)
+}
+
+func (s *flakyStore) Get(key string) (Record, error) {
+	if s.fail() {
+		return Record{}, errTest
+	}
+	return s.Store.Get(key)
 }
 
 // Whatever fails, and however often the runner is begun anew, every event is applied once: a state lists the positions of its events.
@@ -413,7 +427,7 @@ func TestExactlyOnce(t *testing.T) {
 		}
 		var mu sync.Mutex
 		quiet := false
-		rng := rapid.SliceOfN(rapid.IntRange(0, 3), 50, 50).Draw(t, "failures")
+		rng := rapid.SliceOfN(rapid.IntRange(0, 5), 100, 100).Draw(t, "failures")
 		fail := func() bool {
 			mu.Lock()
 			defer mu.Unlock()
@@ -535,6 +549,7 @@ func TestARebuildEndsWithItsContext(t *testing.T) {
 		require.Nil(t, r.Status()[0].Rebuild)
 		require.ErrorIs(t, r.Rebuild(ctx, Rebuilding{}), context.Canceled)
 		require.Contains(t, r.Status()[0].Rebuild.Error, "canceled")
+		require.Equal(t, Following, r.Status()[0].State, "with what it was to replace")
 		require.NoError(t, r.Rebuild(t.Context(), Rebuilding{}))
 		require.Nil(t, r.Status()[0].Rebuild)
 		require.NoError(t, r.Close())

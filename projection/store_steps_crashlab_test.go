@@ -4,6 +4,7 @@ package projection
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -57,11 +58,7 @@ func TestEveryStepOfASave(t *testing.T) {
 				require.Contains(t, taken[fail], "remove", "only that can wait")
 			}
 			killed := copyTree(t, dir)
-			for _, i := range s.Index().Where(func(Info) bool { return true }) {
-				r, err := s.Get(i.Key)
-				require.NoError(t, err, "after %s", taken[fail])
-				require.Equal(t, i, InfoOf(r))
-			}
+			requireAgrees(t, s)
 			require.NoError(t, follow(s, h, batch), "after %s", taken[fail])
 			requireFolded(t, s, h)
 			require.NoError(t, stores.Close())
@@ -143,6 +140,64 @@ func TestEveryStepIsAMomentOfDeath(t *testing.T) {
 	require.Greater(t, moments, 100)
 }
 
+// TestEveryStepOfAnOpening: who was killed at any step of a history is followed by one who is killed at any step of the opening. The third one, who is not, finds what a kill
+// leaves; and what an opening has put right is so for one who believes nothing.
+func TestEveryStepOfAnOpening(t *testing.T) {
+	h := pastEvents(rand.New(rand.NewPCG(11, 12)), 30, 3)
+	goesOn := func(dir, run, what string) {
+		stores := filesAt(t, dir, run)
+		s, err := stores.Live(testID)
+		require.NoError(t, err, what)
+		requireAgrees(t, s)
+		require.NoError(t, follow(s, h, func() int { return 4 }), what)
+		requireFolded(t, s, h)
+		require.NoError(t, stores.Close())
+	}
+	open := func(dir string, fail int) (taken []string, err error) {
+		stores := filesAt(t, dir, "one")
+		taken, err = step.Taken(dir, fail, func() error {
+			_, err := stores.Live(testID)
+			return err
+		})
+		require.NoError(t, stores.Close())
+		return taken, err
+	}
+	deaths := 0
+	for kill := 0; ; kill++ {
+		dir := t.TempDir()
+		stores := filesAt(t, dir, "one")
+		s := started(t, stores)
+		var killed string
+		n, moment := 0, 0
+		err := watched(func(step.Kind, string) error {
+			if moment == kill {
+				killed = copyTree(t, dir)
+			}
+			moment++
+			return nil
+		}, func() error { return follow(s, h, func() int { n++; return 1 + n%7 }) })
+		require.NoError(t, err)
+		require.NoError(t, stores.Close())
+		if killed == "" {
+			break
+		}
+		for fail := 0; ; fail++ {
+			again := copyTree(t, killed)
+			taken, err := open(again, fail)
+			what := fmt.Sprintf("killed before step %d, and again at step %d of %q", kill, fail, taken)
+			if fail >= len(taken) {
+				require.NoError(t, err, what)
+				goesOn(copyTree(t, again), "two", what)
+				goesOn(again, "one", what)
+				break
+			}
+			deaths++
+			goesOn(again, "one", what)
+		}
+	}
+	require.Greater(t, deaths, 40)
+}
+
 // TestADiskThatFailsForAWhile: from some step on all fail, what would mend the first failure included. Then the disk is well again, and the process goes on; or it was killed.
 func TestADiskThatFailsForAWhile(t *testing.T) {
 	h := pastEvents(rand.New(rand.NewPCG(8, 9)), 25, 3)
@@ -178,6 +233,42 @@ func TestADiskThatFailsForAWhile(t *testing.T) {
 		for _, f := range []*files{stores, beside, again} {
 			require.NoError(t, f.Close())
 		}
+	}
+}
+
+// TestADiskThatFailsNowAndThen: any step may fail, those that would mend an earlier failure included, while the process tries again and again; or it is killed after any attempt.
+func TestADiskThatFailsNowAndThen(t *testing.T) {
+	for seed := range uint64(30) {
+		r := rand.New(rand.NewPCG(seed, 13))
+		h := pastEvents(r, 40, 4)
+		dir := t.TempDir()
+		stores := filesAt(t, dir, "one")
+		s := started(t, stores)
+		goesOn := func(dir, run string) {
+			beside := filesAt(t, dir, run)
+			s, err := beside.Live(testID)
+			require.NoError(t, err, "seed %d", seed)
+			requireAgrees(t, s)
+			require.NoError(t, follow(s, h, func() int { return 3 }))
+			requireFolded(t, s, h)
+			require.NoError(t, beside.Close())
+		}
+		for failing := true; failing; {
+			err := step.Watched(func(step.Kind, string) error {
+				if r.IntN(4) == 0 {
+					return step.ErrRefused
+				}
+				return nil
+			}, func() error { return follow(s, h, func() int { return 1 + r.IntN(5) }) })
+			if failing = err != nil; failing {
+				require.ErrorIs(t, err, step.ErrRefused)
+			}
+			goesOn(copyTree(t, dir), "one")
+		}
+		requireFolded(t, s, h)
+		goesOn(copyTree(t, dir), "two")
+		require.NoError(t, stores.Close())
+		goesOn(dir, "one")
 	}
 }
 

@@ -105,7 +105,7 @@ func TestStoresKeepWhatIsSaved(t *testing.T) {
 		save(t, s, 15) // a checkpoint alone
 		save(t, s, 16, all[0], all[1])
 		requireHas(t, s, 16, all...)
-		save(t, s, 20, deletion("A", 18), deletion("none", 19))
+		save(t, s, 20, deletion("none", 19), deletion("A", 18))
 		requireNone(t, s, "A", "none")
 		all[1] = testRecord("A", 21)
 		save(t, s, 22, all[1])
