@@ -287,6 +287,31 @@ func TestAFileThatIsNotWhatTheIndexSays(t *testing.T) {
 	require.ErrorContains(t, err, "not what the index says")
 }
 
+// A Save fails, and nobody can look at what it has left: until somebody can, nothing is saved, and what was announced is not said to be there.
+func TestWhatCannotBeMendedIsNotVouchedFor(t *testing.T) {
+	dir := t.TempDir()
+	stores := filesAt(t, dir, "one")
+	s := started(t, stores)
+	save(t, s, 10, testRecord("b", 6))
+	foreign := filepath.Join(testID.Name, "a.json")
+	require.NoError(t, os.Mkdir(filepath.Join(dir, foreign), 0o755))
+	require.Error(t, s.Save([]Record{testRecord("a", 12)}, Checkpoint{12, 12}))
+	require.Error(t, s.Save([]Record{testRecord("c", 13)}, Checkpoint{13, 13}))
+	require.Error(t, s.Save(nil, Checkpoint{15, 15}))
+	requireHas(t, s, 10, testRecord("b", 6))
+
+	killed := t.TempDir()
+	require.NoError(t, os.CopyFS(killed, os.DirFS(dir)))
+	for _, d := range []string{killed, dir} {
+		require.NoError(t, os.Remove(filepath.Join(d, foreign)))
+	}
+	k := live(t, filesAt(t, killed, "one"), testID)
+	requireHas(t, k, 10, testRecord("b", 6))
+	requireNone(t, k, "a", "c")
+	save(t, s, 15, testRecord("a", 12))
+	requireHas(t, s, 15, testRecord("a", 12), testRecord("b", 6))
+}
+
 // A rebuilt read model and one that was followed are the same, byte for byte, but for the session.
 func TestRebuiltEqualsFollowed(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))

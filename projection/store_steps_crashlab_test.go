@@ -149,6 +149,12 @@ func TestEveryStepOfAnOpening(t *testing.T) {
 		s, err := stores.Live(testID)
 		require.NoError(t, err, what)
 		requireAgrees(t, s)
+		require.NoError(t, s.Save(nil, s.Checkpoint())) // what was announced, and not made, must not become true by this
+		beside := filesAt(t, copyTree(t, dir), run)
+		k, err := beside.Live(testID)
+		require.NoError(t, err, what)
+		require.Equal(t, k.Index().Where(func(Info) bool { return true }), s.Index().Where(func(Info) bool { return true }), what)
+		require.NoError(t, beside.Close())
 		require.NoError(t, follow(s, h, func() int { return 4 }), what)
 		requireFolded(t, s, h)
 		require.NoError(t, stores.Close())
@@ -190,6 +196,9 @@ func TestEveryStepOfAnOpening(t *testing.T) {
 				goesOn(copyTree(t, again), "two", what)
 				goesOn(again, "one", what)
 				break
+			}
+			if !strings.HasPrefix(taken[fail], "remove") { // what is deleted can wait
+				require.ErrorIs(t, err, step.ErrRefused, what)
 			}
 			deaths++
 			goesOn(again, "one", what)
