@@ -404,6 +404,41 @@ func TestAnEventIsNotAppliedWithoutItsRelated(t *testing.T) {
 	})
 }
 
+// illegible is a store whose states cannot be read for a while, though nothing is wrong with them.
+type illegible struct {
+	Store
+	left *atomic.Int64
+}
+
+func (s illegible) Get(key string) (Record, error) {
+	if s.left.Add(-1) >= 0 {
+		return Record{}, errTest
+	}
+	return s.Store.Get(key)
+}
+
+// A state that cannot be read is not one that is not there: none begins anew.
+func TestAStateThatCannotBeReadIsWaitedFor(t *testing.T) {
+	src, stores, d, left := newSource(), Memory(), accounts("accounts"), atomic.Int64{}
+	src.add("add", "1", "acc:a")
+	store, err := stores.Build(d.identity(src.StoreID()), true)
+	require.NoError(t, err)
+	left.Store(3)
+	c := catcher{src: src, query: d.Query, fold: newFolding(d, illegible{store, &left}), store: store, clock: time.Now}
+	require.NoError(t, store.Save([]Record{{Key: "a", Position: 1, Version: 1, State: []byte(`{"sum":1}`)}}, Checkpoint{1, 1}))
+	c.at = store.Checkpoint()
+	p := src.add("add", "1", "acc:a")
+	for range 3 {
+		require.ErrorIs(t, c.upTo(t.Context(), p), errTest)
+		require.Equal(t, Checkpoint{1, 1}, store.Checkpoint())
+	}
+	require.NoError(t, c.upTo(t.Context(), p))
+	r, err := store.Get("a")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, r.Version)
+	require.JSONEq(t, `{"sum":2,"seen":[2],"peer":0}`, string(r.State))
+}
+
 // A question that cannot be asked is a fault of its event.
 func TestRelatedThatIsNoQueryIsParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

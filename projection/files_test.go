@@ -287,6 +287,31 @@ func TestAFileThatIsNotWhatTheIndexSays(t *testing.T) {
 	require.ErrorContains(t, err, "not what the index says")
 }
 
+// A deletion above the checkpoint is found by who opens what a kill has left before the checkpoint was written, and by who comes after him.
+func TestADeletionThatWasOnlyAnnounced(t *testing.T) {
+	dir := t.TempDir()
+	s := started(t, filesAt(t, dir, "one"))
+	save(t, s, 10, testRecord("a", 5))
+	save(t, s, 10, deletion("a", 15))
+	for _, run := range []string{"one", "two"} {
+		killed := t.TempDir()
+		require.NoError(t, os.CopyFS(killed, os.DirFS(dir)))
+		log := filepath.Join(killed, testID.Name, logName)
+		text, err := os.ReadFile(log)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(log, text[:bytes.LastIndex(text, []byte(lineCheckpoint))], 0o644))
+		stores := filesAt(t, killed, run)
+		for range 2 {
+			k := live(t, stores, testID)
+			r, err := k.Get("a")
+			require.NoError(t, err)
+			require.Equal(t, deletion("a", 15), r)
+			requireHas(t, k, 10)
+			require.NoError(t, k.Close())
+		}
+	}
+}
+
 // A Save fails, and nobody can look at what it has left: until somebody can, nothing is saved, and what was announced is not said to be there.
 func TestWhatCannotBeMendedIsNotVouchedFor(t *testing.T) {
 	dir := t.TempDir()
