@@ -24,6 +24,9 @@ const (
 	exitTask  = 5
 )
 
+// reports is held until the end of the process: Go closes a file that is garbage, and a child that has said all and waits to be killed would seem to have ended.
+var reports *os.File
+
 // Main is the whole of a child. It returns the exit status.
 func Main() int {
 	in := bufio.NewReader(os.Stdin)
@@ -46,7 +49,8 @@ func Main() int {
 		return exitTask
 	}
 	shape.Options.LooseEvents = task.Loose
-	c := &child{Task: task, shape: shape, out: os.NewFile(3, "reports"), began: time.Now()}
+	reports = os.NewFile(3, "reports")
+	c := &child{Task: task, shape: shape, out: reports, began: time.Now()}
 	switch task.Do {
 	case Append:
 		c.append()
