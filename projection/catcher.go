@@ -25,6 +25,8 @@ type catcher struct {
 	store Store
 	at    Checkpoint          // everything up to here is in the store; its own may be behind, if nothing has changed since
 	moved func(at Checkpoint) // is told of each move; may be nil
+	// folded is told after each portion how far the states in memory have come, which may be less far than before if what could not be applied is left out. May be nil.
+	folded func(at Checkpoint)
 
 	budget int64            // bytes of states in memory, about
 	every  time.Duration    // after which what has changed is kept, although there is room for more
@@ -77,6 +79,9 @@ func (c *catcher) pass(ctx context.Context, until dcb.Position) error {
 			if err := c.save(ctx, e.Position); err != nil {
 				return err
 			}
+		}
+		if c.folded != nil {
+			c.folded(Checkpoint{e.Position, c.at.Events + c.fold.events()})
 		}
 		events = events[:0]
 	}

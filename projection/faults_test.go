@@ -785,3 +785,24 @@ func TestStatesAreWeighed(t *testing.T) {
 		})
 	}
 }
+
+// A bar moves with each portion, long before anything is kept; and who has waited for the first states is told that they are followed.
+func TestProgressIsFine(t *testing.T) {
+	src := newSource()
+	for range 10 * portion {
+		src.add("add", "1", "acc:a")
+	}
+	for range 20 {
+		r := run(t, src, Options{Stores: Memory()})
+		m := add(t, r, accounts("accounts"))
+		wait(t, m, 10*portion)
+		require.Equal(t, Following, r.Status()[0].State)
+		seen := map[dcb.Position]bool{}
+		require.NoError(t, r.Rebuild(t.Context(), Rebuilding{Report: func(p Progress) {
+			seen[p.Position] = true
+			require.EqualValues(t, p.Position, p.Events)
+		}}))
+		require.Len(t, seen, 11)
+		require.NoError(t, r.Close())
+	}
+}

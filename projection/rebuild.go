@@ -136,10 +136,10 @@ func (f *follower) rebuildOnce(ctx context.Context, fresh bool, report func(Prog
 	c := f.catcher(store, rebuildEvery)
 	begin := c.at.Position
 	var now Progress
-	tell := func(until dcb.Position) {
+	tell := func(at Checkpoint, until dcb.Position) {
 		f.set(func() {
 			f.build.Waiting, f.build.Resumed, f.build.Error = false, begin, ""
-			f.build.Position, f.build.Until, f.build.Events = c.at.Position, until, c.at.Events
+			f.build.Position, f.build.Until, f.build.Events = at.Position, until, at.Events
 			now = *f.build
 		})
 		if report != nil {
@@ -153,13 +153,17 @@ func (f *follower) rebuildOnce(ctx context.Context, fresh bool, report func(Prog
 	// Twice: what came during the first, long pass is caught up with before the following has to stand still.
 	for range 2 {
 		until := f.r.src.Durable()
-		c.moved = func(Checkpoint) { tell(until) }
-		tell(until)
+		c.folded = func(at Checkpoint) {
+			if at.Position > now.Position {
+				tell(at, until)
+			}
+		}
+		tell(c.at, until)
 		if err := c.upTo(ctx, until); err != nil {
 			return true, err
 		}
 	}
-	c.moved = nil
+	c.folded = nil
 	if err := f.takeOver(ctx, c); err != nil {
 		return true, err
 	}
@@ -188,8 +192,11 @@ func (f *follower) takeOver(ctx context.Context, c *catcher) error {
 		old, f.live = f.live, &generation{store: c.store}
 		f.at, f.unfit, f.err, f.failedAt, f.attempts = c.at, nil, nil, 0, 0
 		f.build, f.building = nil, nil // who wants another one from now on does not mean this one
-		if f.paused {
+		switch {
+		case f.paused:
 			f.state = Paused
+		case f.state != Stopped:
+			f.state = Following
 		}
 	})
 	if old != nil {

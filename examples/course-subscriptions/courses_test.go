@@ -11,6 +11,7 @@ import (
 	"opossum"
 	"opossum/examples/internal/payload"
 	"opossum/examples/internal/scenario"
+	"opossum/projection"
 )
 
 func app(store *opossum.Engine) Courses { return Courses{Store: store, Now: scenario.Clock} }
@@ -104,6 +105,53 @@ func TestRaces(t *testing.T) {
 	}
 }
 
+// A read model is tested as decisions are: given what has happened, this is shown.
+func TestOverview(t *testing.T) {
+	for name, c := range map[string]struct {
+		given events
+		then  map[string]Overview
+	}{
+		"nothing":      {nil, map[string]Overview{}},
+		"a course":     {events{CourseDefined{"c1", 10}}, map[string]Overview{"c1": {Capacity: 10}}},
+		"a larger one": {events{CourseDefined{"c1", 10}, CourseCapacityChanged{"c1", 12}}, map[string]Overview{"c1": {Capacity: 12}}},
+		"students": {events{CourseDefined{"c1", 10}, CourseDefined{"c2", 5}, StudentSubscribed{"s2", "c1"}, StudentSubscribed{"s1", "c1"}},
+			map[string]Overview{"c1": {10, []string{"s2", "s1"}}, "c2": {Capacity: 5}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shown, err := projection.Fold(overview, scenario.Happened(t, c.given...)...)
+			require.NoError(t, err)
+			require.Equal(t, c.then, shown)
+		})
+	}
+	require.Equal(t, 0, Overview{Capacity: 1, Students: []string{"s1", "s2"}}.Free(), "nobody is put out of a course that shrinks")
+}
+
+// Who has done something sees it, and a student is found by a tag.
+func TestCatalogue(t *testing.T) {
+	store := scenario.Store(t)
+	runner, err := store.Projections(nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, runner.Close()) }()
+	model, err := projection.Add(runner, overview)
+	require.NoError(t, err)
+	c := Catalogue{store, model}
+	_, err = c.Course(t.Context(), "c1")
+	require.ErrorIs(t, err, opossum.ErrNotFound)
+	for _, course := range []string{"c2", "c1"} {
+		require.NoError(t, app(store).Define(t.Context(), course, 2))
+		require.NoError(t, app(store).Subscribe(t.Context(), "s1", course))
+	}
+	shown, err := c.Course(t.Context(), "c1")
+	require.NoError(t, err)
+	require.Equal(t, Overview{2, []string{"s1"}}, shown)
+	courses, err := c.CoursesOf(t.Context(), "s1")
+	require.NoError(t, err)
+	require.Equal(t, []string{"c1", "c2"}, courses)
+	courses, err = c.CoursesOf(t.Context(), "s2")
+	require.NoError(t, err)
+	require.Empty(t, courses)
+}
+
 // What another program has written under our types is an error, and no course with 0 seats.
 func TestForeignPayload(t *testing.T) {
 	store := scenario.Store(t)
@@ -115,7 +163,7 @@ func TestForeignPayload(t *testing.T) {
 }
 
 func Example() {
-	fmt.Println(program.Run(context.Background(), nil, os.Stdout))
+	fmt.Println(program.Run(context.Background(), nil, nil, os.Stdout))
 	// Output:
 	// # A course with one seat, and two who want it.
 	// $ define go 1
@@ -136,5 +184,25 @@ func Example() {
 	// # There is no chemistry.
 	// $ subscribe ann chemistry
 	//   refused: there is no such course
+	//
+	// # What is shown is folded in the background, and can be looked after.
+	// $ show go
+	//   go: 0 of 2 seats are free; ann, bob
+	// $ courses-of ann
+	//   ann: go
+	// $ models
+	//   courses: version 1, following, at position 4, 0 behind, 1 states
+	// $ pause courses
+	//   courses is paused, until it is resumed or this program ends
+	// $ define art 1
+	//   capacity of art: 1
+	// $ models
+	//   courses: version 1, paused, at position 4, 1 behind, 1 states
+	// $ resume courses
+	//   courses goes on
+	// $ show art
+	//   art: 1 of 1 seats are free; nobody
+	// $ rebuild courses
+	//   courses: 5 events were applied, up to position 5
 	// <nil>
 }

@@ -129,7 +129,7 @@ func TestNoOrderAtAPriceThatIsGone(t *testing.T) {
 }
 
 func Example() {
-	fmt.Println(program.Run(context.Background(), nil, os.Stdout))
+	fmt.Println(program.Run(context.Background(), nil, nil, os.Stdout))
 	// Output:
 	// # Customers pay what they were shown.
 	// $ define tea 300

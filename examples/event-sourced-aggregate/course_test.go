@@ -162,7 +162,7 @@ func TestForeignEvent(t *testing.T) {
 }
 
 func Example() {
-	fmt.Println(program.Run(context.Background(), nil, os.Stdout))
+	fmt.Println(program.Run(context.Background(), nil, nil, os.Stdout))
 	// Output:
 	// # A course is loaded as a whole, changed and saved.
 	// $ define go Go 2

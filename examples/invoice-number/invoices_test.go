@@ -119,7 +119,7 @@ func BenchmarkWays(b *testing.B) {
 }
 
 func Example() {
-	fmt.Println(program.Run(context.Background(), nil, os.Stdout))
+	fmt.Println(program.Run(context.Background(), nil, nil, os.Stdout))
 	// Output:
 	// # Three ways to the next number. They can be mixed: each rests on the same condition.
 	// $ replay o-1 1999

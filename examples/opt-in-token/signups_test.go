@@ -130,7 +130,7 @@ func TestNoTokenWithoutDice(t *testing.T) {
 }
 
 func Example() {
-	fmt.Println(program.Run(context.Background(), nil, os.Stdout))
+	fmt.Println(program.Run(context.Background(), nil, nil, os.Stdout))
 	// Output:
 	// # A token is for one address, and for one time.
 	// $ initiate ann@example.org Ann

@@ -101,7 +101,7 @@ func TestNoIdentityWithoutDice(t *testing.T) {
 }
 
 func Example() {
-	fmt.Println(program.Run(context.Background(), nil, os.Stdout))
+	fmt.Println(program.Run(context.Background(), nil, nil, os.Stdout))
 	// Output:
 	// # The answer is lost, and the client sends the order again.
 	// $ place t-11111 tea

@@ -112,7 +112,7 @@ func TestTagsTellNoName(t *testing.T) {
 }
 
 func Example() {
-	fmt.Println(program.Run(context.Background(), nil, os.Stdout))
+	fmt.Println(program.Run(context.Background(), nil, nil, os.Stdout))
 	// Output:
 	// # There is one James Bond, however he is spelled.
 	// $ register jamesbond

@@ -96,6 +96,9 @@ func Race(t *testing.T, n int, command func(i int) error, reasons ...error) (won
 	return won
 }
 
+// Happened returns the events of what has happened, now or [Ago], for projection.Fold.
+func Happened(t *testing.T, payloads ...payload.Payload) []opossum.Event { return events(t, payloads) }
+
 func events(t *testing.T, payloads []payload.Payload) []opossum.Event {
 	var all []opossum.Event
 	for _, p := range payloads {

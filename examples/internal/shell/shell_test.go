@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"opossum"
+	"opossum/projection"
 )
 
 var errNever = errors.New("never")
@@ -31,8 +34,12 @@ var program = Program{
 }
 
 func run(t *testing.T, p Program, args ...string) (string, error) {
+	return session(t, p, "", args...)
+}
+
+func session(t *testing.T, p Program, in string, args ...string) (string, error) {
 	var out strings.Builder
-	err := p.Run(t.Context(), args, &out)
+	err := p.Run(t.Context(), args, strings.NewReader(in), &out)
 	return out.String(), err
 }
 
@@ -85,4 +92,73 @@ func TestStory(t *testing.T) {
 		_, err := run(t, p)
 		require.Error(t, err, "a story that cannot be told: %s", line)
 	}
+}
+
+// withModels counts the events of each type.
+func withModels() Program {
+	p := program
+	var counts *projection.Model[int]
+	p.Commands = append(slices.Clone(p.Commands), Command{Usage: "wait", Run: func(ctx context.Context, w World, _ []string) (string, error) {
+		return "there", counts.Wait(ctx, w.Store.Head())
+	}})
+	p.Models = func(r *projection.Runner) (err error) {
+		counts, err = projection.Add(r, projection.Definition[int]{
+			Name: "counts", Version: 1, Query: opossum.AllEvents(),
+			Key: func(e opossum.SequencedEvent) string { return e.Event.Type },
+			Apply: func(n *int, e projection.Event) (*int, error) {
+				if e.Event.Type == "bad" {
+					return nil, errNever
+				}
+				if n == nil {
+					n = new(int)
+				}
+				*n++
+				return n, nil
+			},
+		})
+		return err
+	}
+	return p
+}
+
+func TestModels(t *testing.T) {
+	dir := t.TempDir()
+	p := withModels()
+	for _, c := range []struct{ in, out string }{
+		{"add A\nadd A\nadd B\nwait\nmodels", "counts: version 1, following, at position 3, 0 behind, 2 states"},
+		{"\npause counts\nadd B\nmodels", "counts: version 1, paused, at position 3, 1 behind, 2 states"},
+		{"wait\nmodels", "counts: version 1, following, at position 4, 0 behind, 2 states"},
+		{"pause counts\nadd C\nresume counts\nwait\nmodels", "counts: version 1, following, at position 5, 0 behind, 3 states"},
+		{"rebuild counts", "counts: 5 events were applied, up to position 5"},
+		{"rebuild-all", "counts: 5 events were applied, up to position 5"},
+		{"rebuild-unfit", "nothing had to be rebuilt"},
+		{"rebuild others", `refused: opossum: projections: no such read model: "others"`},
+		{"pause others", `refused: opossum: projections: no such read model: "others"`},
+		{"resume others", `refused: opossum: projections: no such read model: "others"`},
+		{"dance", `there is no command "dance"`},
+	} {
+		out, err := session(t, p, c.in, "--dir", dir, "session")
+		require.NoError(t, err, c.in)
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		require.Equal(t, c.out, lines[len(lines)-1], c.in)
+	}
+	out, err := run(t, p, "--dir", dir, "models")
+	require.NoError(t, err)
+	require.Contains(t, out, "counts: version 1, ")
+	_, err = run(t, program, "--dir", dir, "models")
+	require.EqualError(t, err, `there is no command "models"`)
+	require.Contains(t, statusLine(projection.Status{Name: "x", State: projection.Parked, Error: "position 3: never", Rebuild: &projection.Progress{Position: 1, Until: 4}}), "parked, at position 0, 0 behind, 0 states, rebuilt by 25 %, after position 3: never")
+}
+
+// Ctrl-C ends a session whose input does not end.
+func TestASessionEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in, open := io.Pipe()
+	ended := make(chan error)
+	go func() { ended <- program.Run(ctx, []string{"--dir", t.TempDir(), "session"}, in, io.Discard) }()
+	_, err := io.WriteString(open, "add A\n")
+	require.NoError(t, err)
+	cancel()
+	require.NoError(t, <-ended)
+	require.NoError(t, open.Close())
 }
