@@ -15,6 +15,7 @@ import (
 	"opossum"
 	"opossum/examples/internal/payload"
 	"opossum/examples/internal/scenario"
+	"opossum/projection"
 )
 
 const (
@@ -122,6 +123,25 @@ func TestTagsAndEventsTellNoSecret(t *testing.T) {
 	}
 }
 
+func TestOpen(t *testing.T) {
+	first, second := SignUpInitiated{john, "John", "t1"}, SignUpInitiated{jane, "Jane", "t2"}
+	for name, c := range map[string]struct {
+		given events
+		then  map[string]Open
+	}{
+		"nothing":  {nil, map[string]Open{}},
+		"two":      {events{first, second}, map[string]Open{"t1": {john, "John"}, "t2": {jane, "Jane"}}},
+		"redeemed": {events{first, second, SignUpConfirmed{john, "John", "t1"}}, map[string]Open{"t2": {jane, "Jane"}}},
+		"revoked":  {events{first, second, SignUpRevoked{jane, "t2"}}, map[string]Open{"t1": {john, "John"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shown, err := projection.Fold(open, scenario.Happened(t, c.given...)...)
+			require.NoError(t, err)
+			require.Equal(t, c.then, shown)
+		})
+	}
+}
+
 func TestNoTokenWithoutDice(t *testing.T) {
 	s := app(scenario.Store(t))
 	s.Rand = strings.NewReader("few")
@@ -147,7 +167,11 @@ func Example() {
 	// # It expires, and can be revoked.
 	// $ initiate bob@example.org Bob
 	//   the token SR2E2LSWN6G526HTJT2JFHXV was sent to bob@example.org
-	//   ... 61m later
+	//   ... 20m later
+	// $ waiting
+	//   1 wait
+	//   Bob, for 40m0s more
+	//   ... 41m later
 	// $ confirm bob@example.org SR2E2LSWN6G526HTJT2JFHXV
 	//   refused: the token has expired
 	// $ initiate bob@example.org Bob
@@ -156,5 +180,9 @@ func Example() {
 	//   the token is revoked
 	// $ confirm bob@example.org J5RV3K5DQQ3I3DEFILOLRKMU
 	//   refused: the token was revoked
+	// $ waiting
+	//   0 wait
+	// $ models
+	//   open: version 1, following, at position 5, 0 behind, 1 states
 	// <nil>
 }
