@@ -806,3 +806,30 @@ func TestProgressIsFine(t *testing.T) {
 		require.NoError(t, r.Close())
 	}
 }
+
+// Damage that was met and not yet mended is found by the next one who opens the store, before anybody reads it: a program may end before a rebuild does.
+func TestDamageIsRemembered(t *testing.T) {
+	for name, damage := range map[string]func(file string) error{
+		"missing":   os.Remove,
+		"too short": func(file string) error { return os.Truncate(file, 9) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			stores := openedFiles(t, dir)
+			stores.(*files).session = func(string) string { return "this run of the system" }
+			s := started(t, stores)
+			save(t, s, 2, testRecord("a", 1), testRecord("b", 2))
+			require.NoError(t, damage(filepath.Join(s.(*fileStore).path, fileName("a"))))
+			_, err := s.Get("b")
+			require.NoError(t, err)
+			_, err = s.Get("a")
+			require.ErrorIs(t, err, dcb.ErrCorrupt)
+			require.NoError(t, s.Close())
+			for range 2 { // until it is rebuilt
+				_, err = stores.Live(testID)
+				require.ErrorIs(t, err, ErrUnfit)
+				require.ErrorContains(t, err, fileName("a"))
+			}
+		})
+	}
+}

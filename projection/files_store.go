@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -63,6 +64,7 @@ type fileStore struct {
 	cut     bool                // something may stand in the log behind its extent
 	torn    []string            // keys that a failed Save has announced
 	zombies map[string]struct{} // keys whose files could not be removed
+	damaged atomic.Bool         // somebody has met a file that is
 	again   int                 // lines of the log below which compacting it is not tried again, after it failed
 }
 
@@ -389,9 +391,12 @@ func (s *fileStore) Get(key string) (Record, error) {
 	r, err := s.readFile(fileName(key))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Record{}, s.corrupt(fileName(key), "is missing")
+		err = s.corrupt(fileName(key), "is missing")
 	case err == nil && r.Position < was.info.Position:
-		return Record{}, s.corrupt(fileName(key), fmt.Sprintf("is of position %d, older than the index says: %d", r.Position, was.info.Position))
+		r, err = Record{}, s.corrupt(fileName(key), fmt.Sprintf("is of position %d, older than the index says: %d", r.Position, was.info.Position))
+	}
+	if errors.Is(err, dcb.ErrCorrupt) {
+		s.damaged.Store(true)
 	}
 	return r, err
 }
@@ -611,6 +616,14 @@ func (s *fileStore) move(path string) {
 	s.folder.moved(path)
 }
 
+// noSession is that of a log that nobody shall trust.
+const noSession = "none: a damaged state was met"
+
+// distrust has the next one who opens the store verify everything, and find what is damaged before anybody reads it: a program may be too short for a rebuild.
+func (s *fileStore) distrust() error {
+	return s.append(appendCheckpoint(s.log.sum, appendSession(nil, noSession), s.at))
+}
+
 func (s *fileStore) Close() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
@@ -623,7 +636,11 @@ func (s *fileStore) Close() error {
 	path, replaced := s.path, s.replaced
 	err := errors.Join(s.endAhead(), s.folder.close())
 	s.mu.Unlock()
-	if lines, live := s.log.lines, s.index.Len()+len(s.tombs)+3; !replaced && len(s.torn) == 0 && lines > live+live/2 {
+	switch lines, live := s.log.lines, s.index.Len()+len(s.tombs)+3; {
+	case replaced || len(s.torn) > 0:
+	case s.damaged.Load():
+		err = errors.Join(err, s.distrust())
+	case lines > live+live/2:
 		s.compact()
 	}
 	if s.stores.forget(s); replaced {

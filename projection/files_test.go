@@ -246,9 +246,6 @@ func TestOpeningLooksAtFilesAfterAPowerCutOnly(t *testing.T) {
 		"too short":       func() { require.NoError(t, os.WriteFile(file, nil, 0o644)) },
 	} {
 		damage()
-		_, err = s.Get("a")
-		require.ErrorIs(t, err, dcb.ErrCorrupt, name)
-		require.ErrorContains(t, err, "a.json")
 		require.NoError(t, s.Close())
 		if name != "is missing" { // which the list of the directory tells
 			s = live(t, stores, testID)
@@ -260,6 +257,13 @@ func TestOpeningLooksAtFilesAfterAPowerCutOnly(t *testing.T) {
 		stores.session = func(string) string { return "one" }
 		require.NoError(t, os.WriteFile(file, text, 0o644))
 		s = live(t, stores, testID)
+		damage()
+		_, err = s.Get("a")
+		require.ErrorIs(t, err, dcb.ErrCorrupt, name)
+		require.ErrorContains(t, err, "a.json")
+		require.NoError(t, os.WriteFile(file, text, 0o644))
+		require.NoError(t, s.Close())
+		s = live(t, stores, testID) // where it was verified, and is trusted again
 	}
 	requireHas(t, s, 10, testRecord("a", 5), testRecord("b", 6))
 	// A copy is not trusted either, nor is anything where the system does not tell.
