@@ -158,12 +158,13 @@ func (f *follower) rebuildOnce(ctx context.Context, fresh bool, report func(Prog
 				tell(at, until)
 			}
 		}
+		c.moved = c.folded // the last portion, and what came before an event that cannot be applied
 		tell(c.at, until)
 		if err := c.upTo(ctx, until); err != nil {
 			return true, err
 		}
 	}
-	c.folded = nil
+	c.folded, c.moved = nil, nil
 	if err := f.takeOver(ctx, c); err != nil {
 		return true, err
 	}
