@@ -98,6 +98,31 @@ func TestAScheduleCountsFromWhenAStepWasDue(t *testing.T) {
 	}
 }
 
+func TestARunThatIsShorterThanAWindowIsOne(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		events int // one each 10 ms
+		window time.Duration
+		want   []Window // but for their latencies
+	}{
+		"shorter":                             {3, time.Hour, []Window{{At: 30 * ms, Events: 3}}},
+		"longer, and the rest is left out":    {3, 28 * ms, []Window{{At: 28 * ms, Events: 2}}},
+		"none in some, and the rest left out": {3, 8 * ms, []Window{{At: 8 * ms}, {At: 16 * ms, Events: 1}, {At: 24 * ms, Events: 1}}},
+		"all in the rest":                     {1, 6 * ms, []Window{{At: 6 * ms}, {At: 10 * ms, Events: 1}}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &stub{append: func(int64) error { time.Sleep(10 * ms); return nil }}
+			result, err := NewFleet(Default, Append, 1, 1).Run(t.Context(), s, Limit{Events: c.events, Window: c.window})
+			require.NoError(t, err)
+			for i, w := range result.Windows {
+				require.Equal(t, w.Events > 0, w.P99 >= 10*ms, name)
+				result.Windows[i].P50, result.Windows[i].P99 = 0, 0
+			}
+			require.Equal(t, c.want, result.Windows, name)
+		})
+	}
+}
+
 func TestConflictsAreCountedAndDecidedAnew(t *testing.T) {
 	e, err := openEngine(t.TempDir(), nil)
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ type windows struct {
 	mu      sync.Mutex
 	current *hdrhistogram.Histogram // nil before the first step
 	all     []Window
+	told    bool // of steps: one that was recorded lies in all
 }
 
 func (w *windows) record(took time.Duration) {
@@ -24,20 +25,27 @@ func (w *windows) record(took time.Duration) {
 	_ = w.current.RecordValue(int64(took)) // the writer's own histogram has taken it
 }
 
-// watch ends a window each time that its time has passed. What the last, unfinished one held is left out.
+// watch ends a window each time that its time has passed. What the last, unfinished one held is left out, unless all steps lie in it: a run that
+// is shorter than a window is one.
 func (w *windows) watch(ctx context.Context, r *run) {
 	tick := time.NewTicker(r.limit.Window)
 	defer tick.Stop()
 	var before int64
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	next := func() {
 		done := r.done.Load()
 		w.end(Window{At: time.Since(r.start), Events: int(done - before), Lag: lag(r.target)})
 		before = done
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			if !w.told {
+				next()
+			}
+			return
+		case <-tick.C:
+			next()
+		}
 	}
 }
 
@@ -48,6 +56,7 @@ func (w *windows) end(one Window) {
 		one.P50 = time.Duration(w.current.ValueAtQuantile(50))
 		one.P99 = time.Duration(w.current.ValueAtQuantile(99))
 		w.current.Reset()
+		w.told = true
 	}
 	w.all = append(w.all, one)
 }
