@@ -89,15 +89,19 @@ type check struct {
 	e          *opossum.Engine
 	r          *rand.Rand
 	v          *Verdict
-	past       map[string]past
 	models     map[string]*projection.Model[State]
 	mayBeUnfit bool
+
+	// There is a past of all that was appended, whenever somebody else looks: builds are opened behind the back of who appends. It is written by one goroutine, which reads it
+	// without this.
+	folding sync.Mutex // guards past, v.Head and v.States
+	past    map[string]past
 
 	mu  sync.Mutex // guards v.Found, and this:
 	bad []error    // in what was opened
 }
 
-// fold reads all events and folds them.
+// fold reads all events and folds them. REQUIRES: folding is held, or nobody else looks yet.
 func (c *check) fold(ctx context.Context) error {
 	view, err := c.e.Read(ctx, opossum.AllEvents(), opossum.ReadOptions{})
 	if err != nil {
@@ -152,6 +156,8 @@ func (c *check) goOn(ctx context.Context) (err error) {
 	if c.Append == 0 {
 		return nil
 	}
+	c.folding.Lock()
+	defer c.folding.Unlock()
 	if c.v.Appended, err = c.e.Append(ctx, workload.Events(c.Append), nil); err != nil {
 		return err
 	}
@@ -210,6 +216,8 @@ func (w *watched) Build(id projection.Identity, fresh bool) (projection.Store, e
 }
 
 func (w *watched) audit(what string, id projection.Identity, s projection.Store) error {
+	w.folding.Lock()
+	defer w.folding.Unlock()
 	p := w.past[id.Name]
 	is := what + ": "
 	switch at := s.Checkpoint().Position; {

@@ -64,6 +64,48 @@ func TestWhatAnOwnerLeavesIsAccepted(t *testing.T) {
 	})
 }
 
+// TestABuildOpenedWhileEventsAreAppendedIsJudgedByAllOfThem: a rebuild that was interrupted begins whenever it has its turn.
+func TestABuildOpenedWhileEventsAreAppendedIsJudgedByAllOfThem(t *testing.T) {
+	e, err := opossum.Open(t.TempDir(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	for id := range uint64(50) {
+		_, err := e.Append(t.Context(), workload.Events(id), nil)
+		require.NoError(t, err)
+	}
+	c := &check{Order: Order{Version: 1, Append: 50}, e: e, v: &Verdict{}, mayBeUnfit: true}
+	require.NoError(t, c.fold(t.Context()))
+	stores, err := projection.Files(t.TempDir(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stores.Close()) }()
+	id := projection.Identity{Name: Lives, Version: 1}
+	s, err := stores.Build(id, true)
+	require.NoError(t, err)
+	require.NoError(t, s.Save(recordsOf(c.past[Lives].asOf(c.v.Head)), projection.Checkpoint{Position: c.v.Head, Events: c.past[Lives].events(c.v.Head)}))
+
+	w := &watched{Stores: stores, check: c}
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		close(ready)
+		var err error
+		for ; err == nil && c.Append < 100; c.Append++ {
+			err = c.goOn(t.Context())
+		}
+		done <- err
+	}()
+	<-ready
+	for {
+		require.NoError(t, w.audit("build", id, s))
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+			require.NoError(t, c.wrong())
+			return
+		default:
+		}
+	}
+}
+
 func TestDefinitionsMakeEverySortOfState(t *testing.T) {
 	all := events(400)
 	shared := map[string]string{}
@@ -108,10 +150,6 @@ func TestTheAuditSees(t *testing.T) {
 	p, err := foldAll(definitions(1)[Lives], all)
 	require.NoError(t, err)
 	mid := head / 2
-	record := func(t turn) projection.Record {
-		i := t.info
-		return projection.Record{Key: i.Key, Position: i.Position, Created: i.Created, Updated: i.Updated, Version: i.Version, State: t.text, Tags: i.Tags}
-	}
 	states := p.asOf(mid)
 	ahead := p.asOf(head)[0]
 	for name, c := range map[string]struct {
@@ -120,7 +158,7 @@ func TestTheAuditSees(t *testing.T) {
 	}{
 		"nothing": {func(r []projection.Record, _ *projection.Checkpoint) []projection.Record { return r }, ""},
 		"a state above it": {func(r []projection.Record, _ *projection.Checkpoint) []projection.Record {
-			return with(r, record(ahead))
+			return with(r, recordsOf([]turn{ahead})[0])
 		}, ""},
 		"a state is missing": {func(r []projection.Record, _ *projection.Checkpoint) []projection.Record { return r[1:] }, "is missing"},
 		"too old": {func(r []projection.Record, at *projection.Checkpoint) []projection.Record {
@@ -142,12 +180,8 @@ func TestTheAuditSees(t *testing.T) {
 		}, "which has never been"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var records []projection.Record
-			for _, s := range states {
-				records = append(records, record(s))
-			}
 			at := projection.Checkpoint{Position: mid, Events: p.events(mid)}
-			records = c.change(records, &at)
+			records := c.change(recordsOf(states), &at)
 			stores, err := projection.Files(t.TempDir(), slog.New(slog.DiscardHandler))
 			require.NoError(t, err)
 			defer func() { require.NoError(t, stores.Close()) }()
@@ -162,6 +196,14 @@ func TestTheAuditSees(t *testing.T) {
 			}
 		})
 	}
+}
+
+func recordsOf(turns []turn) (records []projection.Record) {
+	for _, t := range turns {
+		i := t.info
+		records = append(records, projection.Record{Key: i.Key, Position: i.Position, Created: i.Created, Updated: i.Updated, Version: i.Version, State: t.text, Tags: i.Tags})
+	}
+	return records
 }
 
 // with puts a record in the place of that of its key.
